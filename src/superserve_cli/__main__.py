@@ -1,0 +1,3 @@
+from superserve_cli.app import main
+
+main()

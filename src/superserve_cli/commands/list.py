@@ -1,0 +1,2 @@
+def list() -> None:
+    """(being written)."""

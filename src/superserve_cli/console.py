@@ -1,0 +1,85 @@
+"""What a person sees: stdout is data (tables, or JSON), stderr is talk (progress, notes, warnings). Commands alone use it."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from superserve_cli.core import nouns
+
+WIDE_ENOUGH = 120
+
+
+def _stdout() -> Console:
+    # a pipe has no width: do not fold a table that a script will read
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE_ENOUGH, highlight=False)
+
+
+def _stderr() -> Console:
+    return Console(file=sys.stderr, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> None:
+    """A table on stdout: the first column to the left, the rest to the right."""
+    drawn = Table(
+        title=escape(title) or None, caption=escape(caption) or None, title_justify="left", caption_justify="left", header_style="bold"
+    )
+    for i, column in enumerate(columns):
+        drawn.add_column(escape(column), justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(escape(str(cell)) for cell in row))
+    _stdout().print(drawn)
+
+
+def data(text: str) -> None:
+    """Text on stdout as it is."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def as_json(value: object) -> None:
+    """One JSON document on stdout."""
+    data(json.dumps(value, indent=2, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """Something worth knowing, on stderr."""
+    _stderr().print(escape(text), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Something that may spoil the result, on stderr."""
+    _stderr().print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+
+def error(text: str, hint: str = "") -> None:
+    """What went wrong and what to do, in one line on stderr."""
+    _stderr().print(f"[bold red]error:[/] {escape(text)}" + (f" [dim]({escape(hint)})[/]" if hint else ""), soft_wrap=True)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[nouns.Progress]:
+    """A bar on stderr with the time left, which work moves by calling what this yields."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=_stderr(), transient=False) as bar:
+        task = bar.add_task(escape(title), total=None, note="")
+        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=escape(note))
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """A spinner on stderr while something that cannot be counted goes on."""
+    with _stderr().status(escape(text)):
+        yield

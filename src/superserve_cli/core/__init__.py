@@ -1,0 +1,1 @@
+"""The nouns that every room shares, and the files they are kept in. No torch here."""

@@ -1,0 +1,56 @@
+"""What can go wrong that a person can put right.
+
+SuperserveError            exit code 2
+├── BadFile                a file is not what it claims to be, or cannot be written
+├── BadOption              an option's value, or two options together, make no sense
+├── Unknown                a name that is not among those that exist
+├── Unreachable            a server that does not answer, or a port that is taken
+├── NotComparable          two runs that measured different things
+└── Regression             exit code 3: a comparison found what `--fail-on` forbids
+
+Anything else is our own bug: it keeps its traceback and exits with 1.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SuperserveError(Exception):
+    """Something the user can put right. Anything else is our bug and keeps its traceback."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class BadFile(SuperserveError):
+    """A file is not what it claims to be, or cannot be written."""
+
+
+class BadOption(SuperserveError):
+    """An option's value, or a combination of options, makes no sense."""
+
+
+class Unknown(SuperserveError):
+    """A name that is not among those that exist; the hint lists them, the likeliest first."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = list(known)
+        near = get_close_matches(name, names, n=1)
+        super().__init__(f"no {what} {name!r}", hint=f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(names)}")
+
+
+class Unreachable(SuperserveError):
+    """A server that does not answer, or a port that is taken."""
+
+
+class NotComparable(SuperserveError):
+    """Two runs that measured different things."""
+
+
+class Regression(SuperserveError):
+    """A comparison found what the user forbade."""
+
+    exit_code = 3
