@@ -58,7 +58,7 @@ def read_json(path: Path, what: str) -> Any:
 
 def write_table(path: Path, table: pa.Table, schema: str, metadata: Mapping[str, Any]) -> None:
     """A Parquet file (zstd, integers delta-packed) that says which schema it holds."""
-    described = table.replace_schema_metadata({KEY: json.dumps({"schema": schema, **metadata}, allow_nan=False).encode()})
+    described = table.replace_schema_metadata({KEY: json.dumps({**metadata, "schema": schema}, allow_nan=False).encode()})
     dictionary = [f.name for f in described.schema if pa.types.is_dictionary(f.type) or pa.types.is_string(f.type)]
     packed = {f.name: "DELTA_BINARY_PACKED" for f in described.schema if f.type in (pa.int64(), pa.int32())}
     with replacing(path) as temporary:

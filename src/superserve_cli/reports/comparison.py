@@ -1,0 +1,48 @@
+"""Several runs side by side: ranked by utility, in the same words on the terminal, in Markdown and on the page."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from superserve_cli.reports import notation
+from superserve_cli.reports.run import Run, labels
+from superserve_cli.reports.summary import summarize as summarize_run
+
+SCHEMA: Final = "comparison/1"
+COLUMNS: Final = ("policy", "attainment", "interval", "accuracy", "utility", "p50/p99 ms", "met/late/dropped")
+Row = tuple[str, ...]
+
+
+def summarize(runs: Sequence[Run]) -> dict[str, Any]:
+    """The summaries of the runs under their labels, as they stand in a comparison's `summary.json`, and their ranking by utility."""
+    policies = [{**summarize_run(run), "policy": label} for run, label in zip(runs, labels(runs), strict=True)]
+    ranked = sorted(policies, key=_rank)
+    return {"schema": SCHEMA, "policies": ranked, "ranking": [summary["policy"] for summary in ranked]}
+
+
+def _rank(summary: Mapping[str, Any]) -> tuple[float, float, str]:
+    """Highest utility first, then attainment, then the name; an unknown utility comes last."""
+    utility, attainment = summary["utility"], summary["attainment"]
+    return (math.inf if utility is None else -utility, -(attainment or 0.0), summary["policy"])
+
+
+def rows(summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows of the table under COLUMNS, narrow enough for a terminal of 80 columns."""
+    return [_row(summary) for summary in summaries]
+
+
+def _row(summary: Mapping[str, Any]) -> Row:
+    return (
+        summary["policy"],
+        notation.percent(summary["attainment"]),
+        notation.interval(summary["attainment_low"], summary["attainment_high"]).removesuffix(" %"),
+        notation.percent(summary["accuracy"]),
+        notation.percent(summary["utility"]),
+        f"{notation.milliseconds(summary['p50_ms'])}/{notation.milliseconds(summary['p99_ms'])}",
+        "/".join(notation.short_count(number) for number in (summary["met"], summary["late"], unserved(summary))),
+    )
+
+
+def unserved(summary: Mapping[str, Any]) -> int:
+    """Requests that never got an answer: dropped, rejected or failed."""
+    return int(summary["dropped"] + summary["rejected"] + summary["failed"])

@@ -1,0 +1,147 @@
+"""Run folders and comparison folders on disk: claimed, written, found again."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from superserve_cli.core import outcomes
+from superserve_cli.core.files import read_json, write_json, write_text
+from superserve_cli.errors import BadFile, BadOption
+from superserve_cli.reports import comparison, markdown, page, run
+from superserve_cli.reports.run import Run
+from superserve_cli.reports.summary import summarize
+
+MANIFEST: Final = "manifest.json"
+OUTCOMES: Final = "outcomes.parquet"
+SUMMARY: Final = "summary.json"
+REPORTS: Final = ("report.md", "report.html")
+OURS: Final = (MANIFEST, OUTCOMES, SUMMARY, *REPORTS)
+HINT: Final = "run folders are written by `superserve replay`"
+
+
+def write_run(folder: Path, this: Run) -> dict[str, Any]:
+    """All files of a run folder, each whole or absent; returns the summary."""
+    write_json(folder / MANIFEST, {**this.manifest, "schema": run.SCHEMA})
+    outcomes.write(folder / OUTCOMES, this.outcomes, this.manifest)
+    return write_report(folder, this)
+
+
+def write_report(folder: Path, this: Run) -> dict[str, Any]:
+    """What is derived from a run: its summary, and the reports for people; returns the summary."""
+    summary = summarize(this)
+    write_json(folder / SUMMARY, summary)
+    write_text(folder / "report.md", markdown.of_run(this, summary))
+    write_text(folder / "report.html", page.of_run(this, summary))
+    return summary
+
+
+def write_comparison(folder: Path, runs: Sequence[Run]) -> dict[str, Any]:
+    """The summary of several runs, ranked by utility, and the reports that set them side by side; returns the summary."""
+    summary = comparison.summarize(runs)
+    write_json(folder / SUMMARY, summary)
+    write_text(folder / "report.md", markdown.of_comparison(runs, summary))
+    write_text(folder / "report.html", page.of_comparison(runs, summary, _links(folder, summary)))
+    return summary
+
+
+def _links(folder: Path, summary: dict[str, Any]) -> dict[str, str]:
+    """The reports of the single runs, where they lie beside the comparison."""
+    names = {entry["policy"]: run.folder_name(entry["policy"]) for entry in summary["policies"]}
+    return {policy: f"{name}/report.html" for policy, name in names.items() if (folder / name / "report.html").is_file()}
+
+
+def read_run(folder: Path) -> Run:
+    """The run of a folder, or of a single outcomes.parquet; raises BadFile."""
+    if folder.is_file():
+        return _from_outcomes(folder)
+    if not (folder / OUTCOMES).is_file():
+        raise BadFile(_not_a_run(folder), hint=_hint(folder))
+    found = _from_outcomes(folder / OUTCOMES)
+    if not (folder / MANIFEST).exists():
+        return found
+    manifest = read_json(folder / MANIFEST, "the manifest of a run")
+    if not isinstance(manifest, dict) or manifest.get("schema") != run.SCHEMA:
+        raise BadFile(f"{folder / MANIFEST} does not hold {run.SCHEMA}", hint=HINT)
+    return Run(found.outcomes, manifest)
+
+
+def _from_outcomes(path: Path) -> Run:
+    found, metadata = outcomes.read(path)
+    if not len(found):
+        raise BadFile(f"{path} holds no requests", hint=HINT)
+    return Run(found, {**metadata, "schema": run.SCHEMA})
+
+
+def _not_a_run(folder: Path) -> str:
+    if not folder.exists():
+        return f"there is no {folder}"
+    what = "a comparison of several runs" if run_folders(folder) else "not a run folder"
+    return f"{folder} is {what}: it has no {OUTCOMES}"
+
+
+def _hint(folder: Path) -> str:
+    inside = run_folders(folder)
+    return f"name one of its runs: {', '.join(map(str, inside))}" if inside else HINT
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The run folders directly inside a comparison folder, by name."""
+    return sorted(path.parent for path in folder.glob(f"*/{OUTCOMES}")) if folder.is_dir() else []
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself when it is a run, else the runs of the comparison that it holds; raises BadFile when it is neither."""
+    if folder.is_file() or (folder / OUTCOMES).is_file():
+        return [folder]
+    if inside := run_folders(folder):
+        return inside
+    raise BadFile(_not_a_run(folder), hint=HINT)
+
+
+def claim_folder(folder: Path, overwrite: bool) -> None:
+    """Make `folder` an empty place to write to, as far as superserve may.
+
+    A folder with anything in it is refused, unless `overwrite`: then the runs, comparisons and reports that superserve wrote
+    are removed, and everything else stays. Raises BadOption, and BadFile when the folder cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BadOption(f"{folder} is a file, not a folder", hint="choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.iterdir()):
+            return
+        if not overwrite:
+            raise BadOption(f"{folder} is not empty", hint="choose another --out, or replace what is there with --overwrite")
+        _clear(folder)
+    except OSError as error:
+        raise BadFile(f"cannot write to {folder}: {error.strerror or error}", hint="choose another --out") from error
+
+
+def _clear(folder: Path) -> None:
+    if not _ours(folder) and (foreign := [name for name in OURS if (folder / name).exists()]):
+        raise BadOption(f"{folder / foreign[0]} was not written by superserve", hint="choose another --out")
+    for inside in folder.iterdir():
+        if inside.is_dir() and _schema(inside / MANIFEST) == run.SCHEMA:
+            _remove_ours(inside)
+            if not any(inside.iterdir()):
+                inside.rmdir()
+    _remove_ours(folder)
+
+
+def _ours(folder: Path) -> bool:
+    return _schema(folder / MANIFEST) == run.SCHEMA or _schema(folder / SUMMARY) == comparison.SCHEMA
+
+
+def _schema(path: Path) -> object:
+    """The schema that a JSON file claims, or None when it claims none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value.get("schema") if isinstance(value, dict) else None
+
+
+def _remove_ours(folder: Path) -> None:
+    for name in OURS:
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,43 @@
+"""How reports write their numbers: the same figure looks the same on the terminal, in Markdown and on the page."""
+
+from typing import Final
+
+UNKNOWN: Final = "–"
+INFINITE: Final = "∞"
+
+
+def percent(share: float | None, places: int = 2) -> str:
+    """A share in 0..1 as per cent; what is not whole is never rounded to 100."""
+    if share is None:
+        return UNKNOWN
+    text = f"{100 * share:.{places}f}"
+    if share < 1 and float(text) == 100:
+        text = f"{100 - 10**-places:.{places}f}"
+    return f"{text} %"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of shares, in per cent."""
+    return UNKNOWN if low is None or high is None else f"{100 * low:.2f}–{100 * high:.2f} %"
+
+
+def milliseconds(ms: float | None, missing: str = INFINITE) -> str:
+    """A time in ms to three or four digits; None is `missing`: a percentile without an answer is infinite."""
+    if ms is None:
+        return missing
+    if ms >= 10_000:
+        return f"{ms:,.0f}"
+    return f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+
+
+def count(number: float | None) -> str:
+    """A count in full."""
+    return UNKNOWN if number is None else f"{number:,.0f}"
+
+
+def short_count(number: float) -> str:
+    """A count in at most five characters."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * size:
+            return f"{number / size:.3g}{unit}" if number < 999.5 * size else f"{number / size:.0f}{unit}"
+    return f"{number:.0f}"
