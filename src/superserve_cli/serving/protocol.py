@@ -1,0 +1,181 @@
+"""The messages of the Open Inference Protocol v2 (REST): bytes to requests and answers, and back. Pure; knows no HTTP.
+
+A message is JSON, or JSON followed by raw tensors (the binary tensor data extension); the length of the JSON then stands in the
+HTTP header `Inference-Header-Content-Length`, here `header_length`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from numpy.typing import NDArray
+
+from superserve_cli.serving.tensors import DTYPES, Invalid, from_bytes, from_json, to_bytes, to_json
+
+NO_PARAMETERS: Final[Mapping[str, Any]] = {}
+EXTENSIONS: Final = ("binary_tensor_data", "parameters", "statistics")
+
+
+class Tensor(NamedTuple):
+    """A named array; for BYTES an array of `bytes` objects."""
+
+    name: str
+    datatype: str
+    data: NDArray[Any]
+
+
+class Wanted(NamedTuple):
+    """An output that a request asks for, and whether as bytes."""
+
+    name: str
+    binary: bool
+
+
+class InferRequest(NamedTuple):
+    """A request to infer. No `outputs` means all of them, as bytes iff `binary_output`."""
+
+    inputs: tuple[Tensor, ...]
+    id: str = ""
+    parameters: Mapping[str, Any] = NO_PARAMETERS
+    outputs: tuple[Wanted, ...] = ()
+    binary_output: bool = False
+
+    def as_bytes(self, output: str) -> bool:
+        """Whether an output is to be sent as bytes."""
+        return next((wanted.binary for wanted in self.outputs if wanted.name == output), self.binary_output)
+
+
+class InferResponse(NamedTuple):
+    """The answer to one."""
+
+    model_name: str
+    outputs: tuple[Tensor, ...]
+    id: str = ""
+    model_version: str = ""
+    parameters: Mapping[str, Any] = NO_PARAMETERS
+
+
+def _no_constant(text: str) -> None:
+    raise Invalid(f"{text} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+
+
+def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
+    """The request that a body holds; raises Invalid."""
+    head, start = _head(body, header_length)
+    parameters = _typed(head, "parameters", dict, NO_PARAMETERS)
+    binary = _typed(parameters, "binary_data_output", bool, False)
+    inputs = _tensors(_typed(head, "inputs", list, ()), body, start)
+    outputs = tuple(_wanted(item, binary) for item in _typed(head, "outputs", list, ()))
+    return InferRequest(inputs, _typed(head, "id", str, ""), parameters, outputs, binary)
+
+
+def write_request(request: InferRequest, binary: bool = True) -> tuple[bytes, int | None]:
+    """The body of a request and its header length (None: all of it is JSON); raises Invalid for what JSON cannot say."""
+    parameters = {**request.parameters, "binary_data_output": True} if request.binary_output else request.parameters
+    inputs, raw = _written(request.inputs, [binary] * len(request.inputs))
+    head = _named(id=request.id, parameters=parameters) | {"inputs": inputs}
+    if request.outputs:
+        head["outputs"] = [{"name": o.name, "parameters": {"binary_data": o.binary}} for o in request.outputs]
+    return _joined(head, raw)
+
+
+def read_response(body: bytes, header_length: int | None = None) -> InferResponse:
+    """The answer that a body holds; raises Invalid."""
+    head, start = _head(body, header_length)
+    outputs = _tensors(_typed(head, "outputs", list, ()), body, start)
+    name, version = _typed(head, "model_name", str, ""), _typed(head, "model_version", str, "")
+    return InferResponse(name, outputs, _typed(head, "id", str, ""), version, _typed(head, "parameters", dict, NO_PARAMETERS))
+
+
+def write_response(response: InferResponse, binary: Sequence[bool]) -> tuple[bytes, int | None]:
+    """The body of an answer, each output as bytes or as JSON, and its header length; raises Invalid for what JSON cannot say."""
+    outputs, raw = _written(response.outputs, binary)
+    named = _named(model_version=response.model_version, id=response.id, parameters=response.parameters)
+    return _joined({"model_name": response.model_name, **named, "outputs": outputs}, raw)
+
+
+def _head(body: bytes, header_length: int | None) -> tuple[dict[str, Any], int]:
+    end = len(body) if header_length is None else header_length
+    if not 0 <= end <= len(body):
+        raise Invalid(f"Inference-Header-Content-Length is {end}, and the body has {len(body)} bytes")
+    try:
+        head = _DECODER.decode(str(body[:end], "utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"the request is not JSON: {error}") from None
+    if not isinstance(head, dict):
+        raise Invalid("the request is not a JSON object")
+    return head, end
+
+
+def _typed(head: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+    value = head.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise Invalid(f"{key} must be {_KINDS[kind]}")
+    return value
+
+
+_KINDS: Final = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "an integer"}
+
+
+def _tensors(items: Sequence[Any], body: bytes, start: int) -> tuple[Tensor, ...]:
+    found = []
+    for item in items:
+        tensor, start = _tensor(item, body, start)
+        found.append(tensor)
+    if start != len(body):
+        raise Invalid(f"{len(body) - start} bytes of the body belong to no tensor")
+    return tuple(found)
+
+
+def _tensor(item: Any, body: bytes, start: int) -> tuple[Tensor, int]:
+    if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
+        raise Invalid("a tensor must be an object with a name")
+    datatype, shape = item.get("datatype"), item.get("shape")
+    if not isinstance(datatype, str) or datatype not in DTYPES:
+        raise Invalid(f"tensor {name!r}: datatype {datatype!r} is none of {', '.join(DTYPES)}")
+    try:
+        size = _typed(_typed(item, "parameters", dict, NO_PARAMETERS), "binary_data_size", int, None)
+        if size is None:
+            return Tensor(name, datatype, from_json(datatype, shape, item.get("data"))), start  # type: ignore[arg-type]  # checked there
+        if "data" in item or not 0 <= size <= len(body) - start:
+            raise Invalid("binary_data_size must be that of raw data behind the JSON, instead of data in it")
+        return Tensor(name, datatype, from_bytes(datatype, shape, body, start, size)), start + size  # type: ignore[arg-type]  # as above
+    except Invalid as error:
+        raise Invalid(f"tensor {name!r}: {error}") from None
+
+
+def _wanted(item: Any, binary: bool) -> Wanted:
+    if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
+        raise Invalid("an output must be an object with a name")
+    parameters = _typed(item, "parameters", dict, NO_PARAMETERS)
+    if parameters.get("classification"):
+        raise Invalid(f"output {name!r}: classification is not supported: ask for the tensor")
+    return Wanted(name, _typed(parameters, "binary_data", bool, binary))
+
+
+def _written(tensors: Sequence[Tensor], binary: Sequence[bool]) -> tuple[list[dict[str, Any]], list[bytes]]:
+    items, raw = [], []
+    for (name, datatype, data), as_bytes in zip(tensors, binary, strict=True):
+        item: dict[str, Any] = {"name": name, "shape": data.shape, "datatype": datatype}
+        if as_bytes:
+            raw.append(to_bytes(datatype, data))
+            item["parameters"] = {"binary_data_size": len(raw[-1])}
+        else:
+            item["data"] = to_json(datatype, data)
+        items.append(item)
+    return items, raw
+
+
+def _named(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value}
+
+
+def _joined(head: Mapping[str, Any], raw: list[bytes]) -> tuple[bytes, int | None]:
+    text = _ENCODER.encode(head).encode()
+    return (b"".join([text, *raw]), len(text)) if raw else (text, None)

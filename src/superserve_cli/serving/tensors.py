@@ -1,0 +1,145 @@
+"""One tensor of the Open Inference Protocol, as JSON or as little-endian bytes, and as a numpy array."""
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+DTYPES: Final = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "BYTES": np.dtype("O"),
+}
+MOST_ELEMENTS: Final = 2**40
+MOST_DIMENSIONS: Final = 16
+LENGTH: Final = struct.Struct("<I")
+
+
+class Invalid(Exception):
+    """A request that cannot be understood or served: the client's to put right (HTTP 400)."""
+
+
+def elements(shape: object) -> int:
+    """How many elements a shape has; raises Invalid for what is no shape."""
+    if not isinstance(shape, list | tuple) or len(shape) > MOST_DIMENSIONS:
+        raise Invalid(f"shape must be a list of at most {MOST_DIMENSIONS} sizes")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise Invalid(f"shape {list(shape)} must hold integers of at least 0")
+    if math.prod(max(size, 1) for size in shape) > MOST_ELEMENTS:
+        raise Invalid(f"shape {list(shape)} is too large")
+    return math.prod(shape)
+
+
+def from_bytes(datatype: str, shape: Sequence[int], body: bytes, start: int, size: int) -> NDArray[Any]:
+    """The tensor that `body[start:start + size]` holds, row-major; numbers are a view of the body; raises Invalid."""
+    count = elements(shape)
+    if datatype == "BYTES":
+        return _strings(body[start : start + size], count).reshape(shape)
+    dtype = DTYPES[datatype]
+    if size != count * dtype.itemsize:
+        raise Invalid(f"{datatype} of shape {list(shape)} takes {count * dtype.itemsize} bytes, not {size}")
+    if datatype == "BOOL" and size and max(body[start : start + size]) > 1:
+        raise Invalid("a BOOL must be 0 or 1")
+    flat = np.frombuffer(body, dtype, count, start) if count else np.empty(0, dtype)
+    return flat.reshape(shape)
+
+
+def _strings(raw: bytes, count: int) -> NDArray[Any]:
+    found: list[bytes] = []
+    at = 0
+    while at < len(raw):
+        length = LENGTH.unpack_from(raw, at)[0] if at + LENGTH.size <= len(raw) else len(raw)
+        at += LENGTH.size + length
+        if at > len(raw):
+            raise Invalid("BYTES data ends within an element")
+        found.append(raw[at - length : at])
+    if len(found) != count:
+        raise Invalid(f"BYTES data holds {len(found)} elements, and its shape {count}")
+    return _objects(found)
+
+
+def _objects(values: list[bytes]) -> NDArray[Any]:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def to_bytes(datatype: str, array: NDArray[Any]) -> bytes:
+    """The binary form of a tensor."""
+    if datatype == "BYTES":
+        return b"".join(LENGTH.pack(len(value)) + value for value in array.flat)
+    return array.astype(DTYPES[datatype], copy=False).tobytes()
+
+
+def from_json(datatype: str, shape: Sequence[int], data: object) -> NDArray[Any]:
+    """The tensor of nested or flat JSON lists; raises Invalid."""
+    count = elements(shape)
+    if not isinstance(data, list):
+        raise Invalid("data must be a list")
+    if datatype == "FP16":
+        raise Invalid("FP16 has no JSON form: send it as binary data")
+    array = _floats(datatype, data) if datatype.startswith("FP") else _exact(datatype, data)
+    if array.size != count or (array.ndim > 1 and array.shape != tuple(shape)):
+        raise Invalid(f"data of shape {list(array.shape)} does not fill the shape {list(shape)}")
+    return array.reshape(shape)
+
+
+def _floats(datatype: str, data: list[Any]) -> NDArray[Any]:
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise Invalid("data is a ragged list") from None
+    if array.dtype.kind not in "fiu":
+        raise Invalid(f"{datatype} data must be numbers, in lists of equal length")
+    with np.errstate(over="ignore"):
+        cast = array.astype(DTYPES[datatype])
+    if not np.isfinite(cast).all():
+        raise Invalid(f"a number in data is too large for {datatype}")
+    return cast
+
+
+def _exact(datatype: str, data: list[Any]) -> NDArray[Any]:
+    array = np.array(data, dtype=object)
+    flat = array.ravel().tolist()
+    kind = {"BOOL": bool, "BYTES": str}.get(datatype, int)
+    if any(type(value) is not kind for value in flat):
+        raise Invalid(f"{datatype} data must be {'strings' if kind is str else f'{kind.__name__} values'}, in lists of equal length")
+    if kind is str:
+        return _objects([value.encode() for value in flat]).reshape(array.shape)
+    if kind is int and flat and not _holds(DTYPES[datatype], min(flat), max(flat)):
+        raise Invalid(f"a number in data does not fit into {datatype}")
+    return np.array(flat, dtype=DTYPES[datatype]).reshape(array.shape)
+
+
+def _holds(dtype: np.dtype[Any], least: int, most: int) -> bool:
+    limits = np.iinfo(dtype)
+    return int(limits.min) <= least and most <= int(limits.max)
+
+
+def to_json(datatype: str, array: NDArray[Any]) -> list[Any]:
+    """The flat JSON list of a tensor; raises Invalid for what JSON cannot say."""
+    if datatype == "FP16":
+        raise Invalid("FP16 has no JSON form: ask for binary data")
+    if datatype == "BYTES":
+        try:
+            return [value.decode() for value in array.flat]
+        except UnicodeDecodeError:
+            raise Invalid("the bytes are not text: ask for binary data") from None
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise Invalid("the tensor holds NaN or infinity, which JSON cannot say: use binary data")
+    flat: list[Any] = array.ravel().tolist()
+    return flat
