@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.core.outcomes import Outcomes
@@ -77,8 +78,14 @@ def slo(run: Run) -> str:
 
 def slo_range_ms(outcomes: Outcomes) -> tuple[float, float]:
     """The smallest and the largest time that requests were given, in ms."""
-    given = outcomes.deadline_ns - outcomes.arrival_ns
-    return float(np.min(given)) / NS_PER_MS, float(np.max(given)) / NS_PER_MS
+    given = given_ms(outcomes)
+    return float(given.min()), float(given.max())
+
+
+def given_ms(outcomes: Outcomes) -> NDArray[np.float64]:
+    """The SLO of every request: from its intended arrival to its deadline."""
+    given: NDArray[np.float64] = (outcomes.deadline_ns - outcomes.arrival_ns) / NS_PER_MS
+    return given
 
 
 def _profile(profile: Mapping[str, Any]) -> str:

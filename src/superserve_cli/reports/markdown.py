@@ -47,9 +47,9 @@ def figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("SLO attainment", _with_interval(summary, "attainment")),
         ("Accuracy over met", _with_interval(summary, "accuracy")),
         ("Utility", _with_interval(summary, "utility")),
-        *((f"p{percent} latency", _ms(summary[f"p{percent}_ms"])) for percent in (50, 95, 99)),
-        ("Mean queue time", _ms(summary["queue_ms"], notation.UNKNOWN)),
-        ("Mean service time", _ms(summary["service_ms"], notation.UNKNOWN)),
+        *((f"p{percent} latency", milliseconds(summary[f"p{percent}_ms"])) for percent in (50, 95, 99)),
+        ("Mean queue time", milliseconds(summary["queue_ms"], notation.UNKNOWN)),
+        ("Mean service time", milliseconds(summary["service_ms"], notation.UNKNOWN)),
         *((status.capitalize(), notation.count(summary[status])) for status in ("met", "late", "dropped", "rejected", "failed")),
         ("Answered per second", _rate(summary["throughput_qps"])),
         ("Met per second", _rate(summary["goodput_qps"])),
@@ -104,7 +104,8 @@ def _with_interval(summary: Mapping[str, Any], name: str) -> str:
     return notation.percent(summary[name]) + ("" if low is None else f" (95 %: {notation.interval(low, high)})")
 
 
-def _ms(ms: float | None, missing: str = notation.INFINITE) -> str:
+def milliseconds(ms: float | None, missing: str = notation.INFINITE) -> str:
+    """A time with its unit, or what stands for a missing one."""
     text = notation.milliseconds(ms, missing)
     return text if ms is None else f"{text} ms"
 
