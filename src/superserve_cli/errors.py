@@ -13,6 +13,10 @@ Anything else is our own bug: it keeps its traceback and exits with 1.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+LISTED: Final = 12
+"""How many names an error lists before it says how many more there are."""
 
 
 class SuperserveError(Exception):
@@ -39,7 +43,9 @@ class Unknown(SuperserveError):
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         names = list(known)
         near = get_close_matches(name, names, n=1)
-        super().__init__(f"no {what} {name!r}", hint=f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(names)}")
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        known_names = f"choose one of: {', '.join(names[:LISTED])}{more}"
+        super().__init__(f"no {what} {name!r}", hint=f"did you mean {near[0]}?" if near else known_names)
 
 
 class Unreachable(SuperserveError):

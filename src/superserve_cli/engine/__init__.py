@@ -1,0 +1,5 @@
+"""Queue and decision loop, once: plain Python for the live router (`live`), compiled for the simulator (`simulator`)."""
+
+from superserve_cli.engine.live import Dispatch, Drop, Engine
+
+__all__ = ["Dispatch", "Drop", "Engine"]

@@ -1,0 +1,156 @@
+"""A trace, a profile and a policy, served in virtual time by the engine's own steps."""
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from superserve_cli.core.outcomes import FAILED, NEVER, Outcomes
+from superserve_cli.engine import steps
+from superserve_cli.engine.compiled import array_heaps
+from superserve_cli.engine.compiled import simulate as compiled
+from superserve_cli.engine.tables import Classes, as_arrays, classes
+from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.policies import Policy
+from superserve_cli.profiles import Profile
+from superserve_cli.profiles.profile import LEVELS
+from superserve_cli.traces.trace import Trace
+
+SERVICE: Final = ("fixed", "measured")
+MOST_WORKERS: Final = 32_767
+Fault = tuple[int, int, bool]
+"""(time in ns, worker, whether it returns): a worker that is lost, or comes back."""
+
+
+def simulate(
+    trace: Trace,
+    profile: Profile,
+    policy: Policy,
+    *,
+    workers: int,
+    slo_ns: int,
+    late: str = "shed",
+    service: str = "fixed",
+    seed: int = 0,
+    faults: Sequence[Fault] = (),
+) -> Outcomes:
+    """What becomes of every request of a trace on `workers` workers of the profile's kind, all idle at first.
+
+    `profile` holds the served subnets; `slo_ns` is for requests that have none of their own; `service` is `fixed` (every batch takes
+    its plan_ns) or `measured` (drawn from the profile's quantiles, one uniform number per batch from `seed`). Raises BadOption.
+    """
+    _check(profile, workers, slo_ns, late, service)
+    floors = () if trace.min_accuracy is None else np.unique(trace.min_accuracy).tolist()
+    served = classes(policy, profile, workers, floors)
+    requests = _requests(trace, served, slo_ns)
+    out = _nothing_yet(len(trace))
+    state = _state(requests, served, workers)
+    compiled(
+        _world(trace, profile, service, faults),
+        requests,
+        as_arrays(served.tables),
+        steps.LATE_RULES[late],
+        workers,
+        np.random.default_rng(seed),
+        state,
+        out,
+    )
+    return _outcomes(trace, requests, served, out)
+
+
+def _check(profile: Profile, workers: int, slo_ns: int, late: str, service: str) -> None:
+    if not 1 <= workers <= MOST_WORKERS:
+        raise BadOption(f"{workers} workers", hint=f"between 1 and {MOST_WORKERS} can be simulated")
+    if slo_ns <= 0:
+        raise BadOption(f"an SLO of {slo_ns} ns", hint="it must be positive")
+    if late not in steps.LATE_RULES:
+        raise Unknown("late rule", late, steps.LATE_RULES)
+    if service not in SERVICE:
+        raise Unknown("service rule", service, SERVICE)
+    if service == "measured" and profile.quantiles_ns is None:
+        raise BadOption("the profile has no quantiles to draw service times from", hint="use --service fixed, or measure a profile")
+
+
+def _requests(trace: Trace, served: Classes, slo_ns: int) -> steps.Requests:
+    rows = np.ones(len(trace), np.int16) if trace.size is None else np.minimum(trace.size, served.profile.largest + 1).astype(np.int16)
+    kind = np.zeros(len(trace), np.int16)
+    if trace.min_accuracy is not None:
+        floors, at = np.unique(trace.min_accuracy, return_inverse=True)
+        kind = np.array([served.of(floor) for floor in floors.tolist()], np.int16)[at]
+    kind[rows > served.profile.largest] = steps.NOBODY
+    return steps.Requests(trace.deadlines_ns(slo_ns), kind, rows)
+
+
+def _state(requests: steps.Requests, served: Classes, workers: int) -> steps.State:
+    per_class = np.bincount(np.asarray(requests.kind) + 1, minlength=len(served.floors) + 1)[1:]
+    idle = array_heaps([workers])
+    idle.key[:] = idle.id[:] = np.arange(workers)
+    idle.size[0] = workers
+    return steps.State(
+        queues=cast(steps.Heaps, array_heaps(per_class.tolist())),
+        depth=np.zeros(len(served.floors), np.int64),
+        idle=cast(steps.Heaps, idle),
+        busy=cast(steps.Heaps, array_heaps([workers])),
+        batch=np.zeros(workers * served.profile.largest, np.int32),
+        running=np.zeros(workers, np.int64),
+        finish_ns=np.zeros(workers, np.int64),
+    )
+
+
+def _world(trace: Trace, profile: Profile, service: str, faults: Sequence[Fault]) -> steps.World:
+    ordered = sorted(faults, key=lambda fault: (fault[0], fault[2], fault[1]))
+    quantiles = profile.quantiles_ns if service == "measured" and profile.quantiles_ns is not None else np.empty(0, np.int64)
+    return steps.World(
+        arrival_ns=trace.arrival_ns,
+        fault_ns=np.array([*(at for at, _, _ in ordered), steps.NEVER], np.int64),
+        fault=np.array([*(~worker if back else worker for _, worker, back in ordered), 0], np.int64),
+        quantiles_ns=np.ascontiguousarray(quantiles).reshape(-1),
+        levels=LEVELS,
+    )
+
+
+def _nothing_yet(n: int) -> steps.Outcome:
+    def column(kind: type, value: int = NEVER) -> NDArray[Any]:
+        return np.full(n, value, kind)
+
+    return steps.Outcome(
+        start_ns=column(np.int64),
+        finish_ns=column(np.int64),
+        ended_ns=column(np.int64),
+        cell=column(np.int16),
+        batch_size=column(np.int16),
+        worker=column(np.int16),
+        status=column(np.int8, FAILED),
+    )
+
+
+def _outcomes(trace: Trace, requests: steps.Requests, served: Classes, out: steps.Outcome) -> Outcomes:
+    profile, cell, ended_ns = served.profile, np.asarray(out.cell), np.asarray(out.ended_ns)
+    subnet_of_cell = np.repeat(np.arange(len(profile.subnets), dtype=np.int32), len(profile.batch_sizes))
+    subnet = np.append(subnet_of_cell, np.int32(-1))[cell]  # cell -1, no batch, is the last entry
+    accuracies = np.array([np.nan if a is None else a for a in (*profile.accuracies, None)])
+    ended_ns[ended_ns < 0] = np.asarray(requests.deadline_ns)[ended_ns < 0]
+    return Outcomes(
+        id=np.arange(len(trace)),
+        arrival_ns=trace.arrival_ns,
+        deadline_ns=np.asarray(requests.deadline_ns),
+        start_ns=np.asarray(out.start_ns),
+        finish_ns=np.asarray(out.finish_ns),
+        ended_ns=ended_ns,
+        subnets=profile.subnets,
+        subnet=subnet,
+        accuracy=accuracies[subnet],
+        batch_size=np.asarray(out.batch_size).astype(np.int32),
+        worker=np.asarray(out.worker).astype(np.int32),
+        status=np.asarray(out.status),
+        lag_ns=np.zeros(len(trace), np.int64),
+        extra=_extra(trace),
+    )
+
+
+def _extra(trace: Trace) -> dict[str, pa.Array]:
+    """The trace's own optional columns, carried into the outcomes."""
+    columns = {"tenant": trace.tenant, "model": trace.model, "min_accuracy": trace.min_accuracy, "size": trace.size}
+    return {name: pa.array(column) for name, column in columns.items() if column is not None}

@@ -1,0 +1,111 @@
+"""Policies by name: the built-in ones, those of other packages, and the user's own `FILE.py:NAME`."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Final
+
+from superserve_cli.core.nouns import Choose
+from superserve_cli.errors import BadFile, BadOption, Unknown
+from superserve_cli.policies import greedy
+from superserve_cli.policies.policy import Build, Policy, least_accurate
+from superserve_cli.profiles.profile import Profile
+
+BUCKETS: Final = 8
+FIXED_SHOWN: Final = 6
+
+
+def _slackfit(argument: str) -> Policy:
+    buckets = int(argument) if argument.isascii() and argument.isdigit() else 0
+    if argument and buckets < 1:
+        raise BadOption(f"slackfit has no {argument!r} buckets", hint="write slackfit or slackfit:K with K >= 1")
+    return Policy(f"slackfit:{buckets}" if argument else "slackfit", greedy.slackfit(buckets or BUCKETS))
+
+
+def _fixed(argument: str) -> Policy:
+    if not argument:
+        raise BadOption("fixed needs a subnet", hint="write fixed:SUBNET; `superserve inspect PROFILE` lists them")
+    return Policy(f"fixed:{argument}", greedy.largest_fitting, lambda profile: profile.only({argument}))
+
+
+def _plain(name: str, build: Build) -> Callable[[str], Policy]:
+    return lambda argument: Policy(name, build) if not argument else _refuse_argument(name, argument)
+
+
+def _infaas(argument: str) -> Policy:
+    if argument:
+        _refuse_argument("infaas", argument)
+    return Policy("infaas", greedy.largest_fitting, lambda profile: profile.only({least_accurate(profile)}))
+
+
+def _refuse_argument(name: str, argument: str) -> Policy:
+    raise BadOption(f"policy {name} takes no argument, but got {argument!r}", hint=f"write {name}")
+
+
+POLICIES: Final[dict[str, tuple[str, Callable[[str], Policy]]]] = {
+    "slackfit": ("slackfit[:K]: K latency buckets (8), the largest batch of the one closest below the slack", _slackfit),
+    "max-batch": ("the largest batch that the least accurate subnet can run, then the best subnet", _plain("max-batch", greedy.max_batch)),
+    "max-accuracy": ("the most accurate subnet that fits, then its largest batch", _plain("max-accuracy", greedy.max_accuracy)),
+    "infaas": ("always the least accurate subnet, in the largest batch that fits", _infaas),
+    "fixed": ("fixed:SUBNET: always that subnet, in the largest batch that fits (Clipper+)", _fixed),
+}
+"""Name -> (what it does, its maker from the text behind the colon)."""
+
+ALL: Final = ("slackfit", "max-batch", "max-accuracy", "infaas")
+
+
+def named(spec: str) -> Policy:
+    """The policy of a command-line name; raises Unknown, BadOption or BadFile."""
+    if ".py:" in spec:
+        return _from_file(spec)
+    name, _, argument = spec.partition(":")
+    if name in POLICIES:
+        return POLICIES[name][1](argument)
+    for extension in entry_points(group="superserve.policies", name=name):
+        return Policy(spec, extension.load())
+    raise Unknown("policy", name, [*POLICIES, *(e.name for e in entry_points(group="superserve.policies")), "FILE.py:NAME"])
+
+
+def every(profile: Profile) -> list[Policy]:
+    """All built-in policies, with `fixed` on up to six subnets spread over the front."""
+    count = min(FIXED_SHOWN, len(profile.subnets))
+    spread = {round(i * (len(profile.subnets) - 1) / max(1, count - 1)) for i in range(count)}
+    return [*map(named, ALL), *(named(f"fixed:{profile.subnets[i]}") for i in sorted(spread))]
+
+
+def _from_file(spec: str) -> Policy:
+    file, _, name = spec.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise BadFile(
+            f"there is no {path}", hint="--policy FILE.py:NAME takes a function NAME(profile, workers) -> choose(slack_ns, depth)"
+        )
+    described = spec_from_file_location(f"superserve_policy_{path.stem}", path)
+    if described is None or described.loader is None:
+        raise BadFile(f"{path} is not a Python file", hint="--policy FILE.py:NAME takes a function from a Python file")
+    module = module_from_spec(described)
+    try:
+        described.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises is the user's to mend
+        raise BadFile(f"{path} cannot be imported: {type(error).__name__}: {error}", hint="mend the file") from error
+    build = getattr(module, name, None)
+    if not callable(build):
+        known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        raise Unknown(f"function in {path} named", name, known)
+    return Policy(f"{path.name}:{name}", _guarded(spec, build))
+
+
+def _guarded(spec: str, build: Build) -> Build:
+    """A user's own build function, whose mistakes are told as the user's."""
+
+    def guarded(profile: Profile, workers: int) -> Choose:
+        try:
+            choose = build(profile, workers)
+        except Exception as error:
+            raise BadFile(f"policy {spec} failed: {type(error).__name__}: {error}", hint="it is called with (profile, workers)") from error
+        if not callable(choose):
+            raise BadFile(f"policy {spec} returned {choose!r}", hint="return a function choose(slack_ns, depth) -> Choice or None")
+        return choose
+
+    return guarded

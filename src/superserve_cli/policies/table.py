@@ -1,0 +1,148 @@
+"""What policies compile to: tables that are exact by construction, since a policy is asked with numbers that note each comparison.
+
+A policy may compare slack and depth with numbers, and do nothing else with them. It is then piecewise constant: a comparison with c
+turns out otherwise at ceil(c) or floor(c) + 1, and between those edges nothing changes. So one call per piece is enough.
+"""
+
+import random
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, floor, isnan
+from typing import Final, TypeVar
+
+from superserve_cli.core.nouns import Choice, Choose
+from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.policies.policy import Policy
+from superserve_cli.profiles.profile import Profile
+
+DROP: Final = -1
+"""The index of no choice."""
+LONG_AGO: Final = -(2**62)
+FAR_AWAY: Final = 2**62
+PROBES: Final = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DecisionTable:
+    """A policy compiled against a profile: exact breakpoints in slack and queue depth -> index of a choice, or DROP.
+
+    `profile` holds the subnets that the policy may run. Row i holds from `slack_ns[i]` to below `slack_ns[i + 1]`, column j from
+    `depth[j]`; index c is subnet c // B in batch size c % B of `profile`, B = the number of batch sizes.
+    """
+
+    policy: str
+    profile: Profile
+    slack_ns: tuple[int, ...]
+    depth: tuple[int, ...]
+    cells: tuple[tuple[int, ...], ...]
+
+    def index(self, slack_ns: int, depth: int) -> int:
+        """The index of the choice for a head with this slack in a queue of this depth (>= 1)."""
+        return self.cells[bisect_right(self.slack_ns, slack_ns) - 1][bisect_right(self.depth, depth) - 1]
+
+    def __call__(self, slack_ns: int, depth: int) -> Choice | None:
+        """What the policy itself would have answered."""
+        return None if (at := self.index(slack_ns, depth)) == DROP else self.choice(at)
+
+    def choice(self, index: int) -> Choice:
+        """The choice behind an index other than DROP."""
+        sizes = self.profile.batch_sizes
+        return Choice(self.profile.subnets[index // len(sizes)], sizes[index % len(sizes)])
+
+
+class Probe:
+    """A number that can only be compared, and notes the next greater value at which a comparison would turn out otherwise."""
+
+    def __init__(self, value: int) -> None:
+        self.value, self.flip = value, FAR_AWAY
+
+    def __ge__(self, other: float) -> bool:
+        if not isinstance(other, int | float) or isnan(other):
+            raise TypeError(f"slack and depth are compared with {other!r}")
+        edge = ceil(other) if abs(other) < FAR_AWAY else FAR_AWAY if other > 0 else LONG_AGO
+        if self.value < edge:
+            self.flip = min(self.flip, edge)
+        return self.value >= edge
+
+    def __lt__(self, other: float) -> bool:
+        return not self >= other
+
+    def __gt__(self, other: float) -> bool:
+        return self >= (floor(other) + 1 if abs(other) < FAR_AWAY else other)
+
+    def __le__(self, other: float) -> bool:
+        return not self > other
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, int | float):
+            return NotImplemented
+        return self >= other and self <= other
+
+    __hash__ = None  # type: ignore[assignment]  # a look-up by value would hide a comparison
+
+    def __bool__(self) -> bool:
+        return self != 0
+
+
+def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
+    """The exact table of a policy on the subnets that it may run; raises BadOption where no table can represent it."""
+    own = policy.restrict(profile)
+    if not own.subnets:
+        raise Unknown("served subnet", policy.name.partition(":")[2], profile.subnets)
+    choose = policy.build(own, workers)
+    at = {Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)}
+
+    def index(slack_ns: int, depth: int) -> int:
+        return _index(policy, at, choose, slack_ns, depth)
+
+    rows = _pieces(lambda slack: _pieces(lambda depth: index(slack, depth), 1), LONG_AGO)
+    columns = sorted({d for row in rows.values() for d in row})
+    cells = tuple(tuple(row[max(d for d in row if d <= column)] for column in columns) for row in rows.values())
+    table = DecisionTable(policy.name, own, tuple(rows), tuple(columns), cells)
+    _check(table, index)
+    return table
+
+
+def _index(policy: Policy, at: dict[Choice, int], choose: Choose, slack_ns: int, depth: int) -> int:
+    try:
+        choice = choose(slack_ns, depth)
+    except TypeError as error:
+        raise BadOption(
+            f"policy {policy.name} cannot become a table: {error}",
+            hint="a policy may only compare slack_ns and depth with numbers, not compute with them",
+        ) from error
+    if choice is None:
+        return DROP
+    if choice not in at:
+        raise BadOption(f"policy {policy.name} chose {choice!r}", hint="return Choice(subnet, batch_size) of the profile's cells, or None")
+    return at[choice]
+
+
+def _pieces(function: Callable[[int], T], start: int) -> dict[int, T]:
+    """A piecewise constant function from `start` on: the first point of each piece -> its value there."""
+    pieces: dict[int, T] = {}
+    at, last = start, None
+    while at < FAR_AWAY:
+        probe = Probe(at)
+        value = function(probe)  # type: ignore[arg-type]  # a probe is all of a number that a policy may use
+        if not pieces or value != last:
+            pieces[at] = last = value
+        at = probe.flip
+    return pieces
+
+
+def _check(table: DecisionTable, index: Callable[[int, int], int]) -> None:
+    """Ask the policy again, with plain numbers: a table that answers otherwise is of a policy that no table represents."""
+    chance = random.Random(0)
+    top = table.slack_ns[-1] + 1
+    edges = [edge + step for edge in table.slack_ns[1:] for step in (-1, 0)]
+    for slack_ns in edges + [chance.randint(-top, 2 * top) for _ in range(PROBES)]:
+        depth = chance.choice([1, 2, chance.randint(1, 64), chance.randint(1, 100_000)])
+        if table.index(slack_ns, depth) != index(slack_ns, depth):
+            raise BadOption(
+                f"policy {table.policy} does more than compare: its table differs at a slack of {slack_ns} ns and depth {depth}",
+                hint="a policy must be deterministic, and only compare slack_ns and depth with numbers",
+            )
