@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from superserve_cli.errors import BadFile
+from superserve_cli.errors import BadFile, BadOption
 
 KEY = b"superserve"
 Columns = Mapping[str, pa.DataType]
+
+
+def claim(path: Path, overwrite: bool) -> None:
+    """Refuse to write over what is there, before any work is done; raises BadOption."""
+    if path.is_dir():
+        raise BadOption(f"{path} is a folder", hint="name a file")
+    if path.exists() and not overwrite:
+        raise BadOption(f"{path} exists", hint="add --overwrite, or choose another name")
 
 
 @contextmanager
@@ -29,10 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadFile(f"cannot write {path}: {error.strerror or error}", hint="free some space or choose another place") from error
     finally:
-        try:
+        with suppress(NotADirectoryError):  # a parent of `path` is a file: there is nothing to remove
             temporary.unlink(missing_ok=True)
-        except NotADirectoryError:  # a parent of `path` is a file: there is nothing to remove
-            pass
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,8 @@ Arrivals = NDArray[np.int64]
 PAPER_BASE_SHARE = 1500 / (1500 + 5550)
 """lambda_b / (lambda_b + lambda_v) of the bursty trace that SuperServe compares policies on (NSDI 2025, Fig. 11c)."""
 PAPER_CV2 = 8.0
+SMALLEST_CV2 = 1e-12
+"""Below this, gaps differ by less than a millionth of themselves."""
 
 
 def poisson(rng: Generator, qps: float, duration_ns: int) -> Arrivals:
@@ -48,12 +50,12 @@ def constant(rng: Generator, qps: float, duration_ns: int) -> Arrivals:
 
 
 def gamma(rng: Generator, qps: float, duration_ns: int, cv2: float) -> Arrivals:
-    """A renewal process in equilibrium with gamma gaps of shape 1/cv2 and scale cv2/rate; `cv2` 0 is `constant`.
+    """A renewal process in equilibrium with gamma gaps of shape 1/cv2 and scale cv2/rate; without variation it is `constant`.
 
     The first gap is a uniform share of a length-biased one (Cox, Renewal Theory, section 5.2): a process that begins with a whole
     gap has (cv2 - 1) / 2 arrivals too many.
     """
-    if qps == 0 or cv2 == 0:
+    if qps == 0 or cv2 < SMALLEST_CV2:
         return constant(rng, qps, duration_ns)
     count = qps * duration_ns / NS_PER_S
     # in units of the mean gap

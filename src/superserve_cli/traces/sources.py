@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.random import Generator
 
-from superserve_cli.core.nouns import NS_PER_S
+from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, ms_to_ns
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.traces import arrivals, azure, files
 from superserve_cli.traces.azure_csv import minute_counts
@@ -70,6 +70,13 @@ def load(
     if name not in GENERATORS or (name == "poisson" and argument) or spec in ("azure:", "bursty:"):
         raise _unknown(spec)
     return GENERATORS[name](spec, argument, _ask(qps, duration_s, seed, cv2, base_share))
+
+
+def slo_ns(slo_ms: float) -> int:
+    """An SLO of the command line in ns; raises BadOption for what is not a positive time."""
+    if _positive("--slo-ms", slo_ms) * NS_PER_MS < 1 or slo_ms * NS_PER_MS > files.FURTHEST_NS:
+        raise BadOption(f"--slo-ms is {slo_ms:g}", hint="give milliseconds, as in --slo-ms 36")
+    return ms_to_ns(slo_ms)
 
 
 def _unknown(spec: str) -> Unknown:

@@ -50,3 +50,22 @@ def gap_cv(trace: Trace) -> float | None:
     """Coefficient of variation of the gaps, or None for fewer than two gaps or gaps that are all zero."""
     gaps = np.diff(trace.arrival_ns)
     return float(gaps.std() / gaps.mean()) if len(gaps) > 1 and gaps.any() else None
+
+
+def describe(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Statistics as lines for people: what, how much; a dash where the trace is too short to say."""
+    return [
+        ("requests", f"{found['requests']:,}"),
+        ("duration", f"{found['duration_s']:,.6g} s"),
+        ("mean rate", f"{found['mean_qps']:,.1f} requests/s"),
+        ("peak / mean at 1 s", _number(found["peak_to_mean_1s"])),
+        ("CV of the gaps", _number(found["iat_cv"])),
+        ("index of dispersion at 10 ms", _number(found["idc_10ms"])),
+        ("index of dispersion at 100 ms", _number(found["idc_100ms"])),
+        ("index of dispersion at 1 s", _number(found["idc_1s"])),
+        ("synthetic", "yes" if found["synthetic"] else "no"),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.2f}"
