@@ -1,0 +1,266 @@
+"""HTTP/1.1 on an event loop: bytes to exchanges, answers back in order. Knows nothing of inference.
+
+Every exchange goes to the handler as soon as its body is whole, so pipelined requests are served side by side; answers wait for
+those ahead of them. A client that hangs up is told to the exchange (`on_gone`), once.
+"""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, cast
+
+import httptools
+
+log = logging.getLogger("superserve.http")
+
+MOST_HEAD_BYTES: Final = 64 * 1024
+MOST_PIPELINED: Final = 1024
+RECEIVE_BYTES: Final = 256 * 1024
+LINGER_S: Final = 1.0
+"""How long a refused upload is read and thrown away, so that its sender can read why before the connection closes."""
+JSON: Final = "application/json"
+_HEADS: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\nContent-Type: ".encode() for s in HTTPStatus}
+
+
+class Exchange:
+    """A request and the place for its answer."""
+
+    __slots__ = ("_answer", "_connection", "body", "closes", "headers", "method", "on_gone", "path")
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._answer: bytes | None = None
+        self.method = self.path = ""
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.closes = False
+        self.on_gone: Callable[[], None] | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has its answer."""
+        return self._answer is not None
+
+    def respond(self, status: int, body: bytes, content_type: str = JSON, headers: str = "") -> None:
+        """Answer; `headers` are whole lines, each with its line end. An answer to a client that is gone goes nowhere."""
+        self.on_gone = None
+        self.closes = self.closes or self._connection.draining
+        close = "Connection: close\r\n" if self.closes else ""
+        head = b"%b%b\r\nContent-Length: %d\r\n%b\r\n" % (_HEADS[status], content_type.encode(), len(body), (headers + close).encode())
+        self._answer = head if self.method == "HEAD" else head + body
+        self._connection.flush()
+
+    def fail(self, status: int, message: str, headers: str = "") -> None:
+        """Answer with the one shape that all errors have: {"error": message}."""
+        self.respond(status, json.dumps({"error": message}).encode(), JSON, headers)
+
+    def take_answer(self) -> bytes:
+        """The bytes of its answer, for the connection to write."""
+        assert self._answer is not None
+        return self._answer
+
+
+Handler = Callable[[Exchange], None]
+"""Answers an exchange, now or later."""
+
+
+@dataclass
+class Site:
+    """What all connections of a server share."""
+
+    handler: Handler
+    most_body_bytes: int
+    connections: set["Connection"]
+    buffer: memoryview
+    draining: bool = False
+
+    @classmethod
+    def of(cls, handler: Handler, most_body_bytes: int) -> "Site":
+        """A site with no connections yet."""
+        # one buffer for all connections: the loop reads and hands over before it looks at the next one, and the parser copies out
+        return cls(handler, most_body_bytes, set(), memoryview(bytearray(RECEIVE_BYTES)))
+
+    def connect(self) -> "Connection":
+        """The protocol factory of the listening socket."""
+        return Connection(self)
+
+    def drain(self) -> None:
+        """Let every connection go once its answers are sent; idle ones now."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.close_when_idle()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One client's connection."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._pipeline: deque[Exchange] = deque()
+        self._whole: list[Exchange] = []
+        self._exchange = Exchange(self)
+        self._chunks: list[bytes] = []
+        self._head_bytes = self._body_bytes = 0
+        self._in_head = True
+        self._refused = self._paused = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is about to stop."""
+        return self._site.draining
+
+    # what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is not registered as one
+        self._site.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone: nobody waits for the answers."""
+        self._transport = None
+        self._site.connections.discard(self)
+        for exchange in self._pipeline:
+            if exchange.on_gone is not None:
+                exchange.on_gone()
+        self._pipeline.clear()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to receive."""
+        return self._site.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        if self._refused:
+            return
+        try:
+            self._parser.feed_data(self._site.buffer[:nbytes])
+        except httptools.HttpParserUpgrade:  # answered as if it had not asked; what follows may be in another protocol
+            self._refused = True
+            self._pipeline[-1].closes = True
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"this is not HTTP/1.1: {error}")
+        self._head_bytes = self._head_bytes + nbytes if self._in_head else 0
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse(431, f"the request's head is longer than {MOST_HEAD_BYTES} bytes")
+        self._hand_over()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than it asks: it shall not ask for more."""
+        self._pause(True)
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        self._pause(len(self._pipeline) >= MOST_PIPELINED)
+
+    # what the parser calls
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._exchange, self._chunks, self._body_bytes = Exchange(self), [], 0
+        self._in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of its target; the query says nothing to us."""
+        self._exchange.path += url.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._exchange.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: a body that is too large is refused before it is sent."""
+        self._in_head = False
+        exchange = self._exchange
+        exchange.method = self._parser.get_method().decode()
+        exchange.path = exchange.path.partition("?")[0]
+        exchange.closes = not self._parser.should_keep_alive() or self._parser.get_http_version() != "1.1"
+        if int(exchange.headers.get(b"content-length", b"0")) > self._site.most_body_bytes:
+            self._refuse_body()
+        elif exchange.headers.get(b"expect", b"").lower() == b"100-continue" and not self._pipeline and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, chunk: bytes) -> None:
+        """A piece of the body."""
+        self._body_bytes += len(chunk)
+        if self._body_bytes > self._site.most_body_bytes:
+            self._refuse_body()
+        elif not self._refused:
+            self._chunks.append(chunk)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._refused:
+            return
+        self._in_head = True
+        self._exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._pipeline.append(self._exchange)
+        self._whole.append(self._exchange)
+
+    # what we do
+
+    def _hand_over(self) -> None:
+        whole, self._whole = self._whole, []
+        for exchange in whole:
+            try:
+                self._site.handler(exchange)
+            except Exception:
+                log.exception("event=handler_failed method=%s path=%s", exchange.method, exchange.path)
+                if not exchange.answered:
+                    exchange.fail(500, "the server has a bug; its log says more")
+        if len(self._pipeline) >= MOST_PIPELINED:
+            self._pause(True)
+
+    def _refuse_body(self) -> None:
+        self._refuse(413, f"the request's body is larger than {self._site.most_body_bytes} bytes")
+
+    def _refuse(self, status: int, message: str) -> None:
+        if self._refused:
+            return
+        self._refused = True
+        exchange = Exchange(self)
+        exchange.closes = True
+        self._pipeline.append(exchange)
+        exchange.fail(status, message)
+
+    def flush(self) -> None:
+        """Write the answers that nothing stands before."""
+        pipeline, ready, closes = self._pipeline, [], False
+        while pipeline and pipeline[0].answered and not closes:
+            closes = pipeline[0].closes
+            ready.append(pipeline.popleft().take_answer())
+        if not ready or self._transport is None:
+            return
+        self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
+        if closes:
+            self._close()
+        elif self._paused and len(pipeline) < MOST_PIPELINED // 2:
+            self._pause(False)
+
+    def _close(self) -> None:
+        if self._transport is None:
+            return
+        if self._refused:
+            asyncio.get_running_loop().call_later(LINGER_S, self._transport.close)
+        else:
+            self._transport.close()
+
+    def _pause(self, pause: bool) -> None:
+        if self._transport is None or pause == self._paused:
+            return
+        self._paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def close_when_idle(self) -> None:
+        """Close now if no answer is owed; else the last answer closes."""
+        if not self._pipeline and self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,107 @@
+"""What `/metrics` says. Counting is a few additions; Prometheus' own objects are made only when somebody scrapes."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from superserve_cli.core.nouns import NS_PER_S
+from superserve_cli.core.outcomes import STATUSES
+
+SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SLACK_SECONDS: Final = (0.0, *SECONDS)
+DECISION_SECONDS: Final = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2)
+ACCURACIES: Final = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 1.0)
+RATIOS: Final = (0.5, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 5.0)
+
+
+class Histogram:
+    """Counts of values at most each bound, and their sum."""
+
+    __slots__ = ("_bounds", "_counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        """How many values were counted."""
+        return sum(self._counts)
+
+    def family(self, name: str, text: str) -> Metric:
+        """The histogram in Prometheus' form: cumulative counts by upper bound."""
+        bounds = [*map(str, self._bounds), "+Inf"]
+        buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
+        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self.total)
+
+
+class Metrics(Collector):
+    """The router's counts since it started."""
+
+    def __init__(self) -> None:
+        self.requests = [0] * len(STATUSES)
+        self.dispatches: Counter[tuple[str, int]] = Counter()
+        self.slack = Histogram(SLACK_SECONDS)
+        self.queue = Histogram(SECONDS)
+        self.compute = Histogram(SECONDS)
+        self.decision = Histogram(DECISION_SECONDS)
+        self.accuracy = Histogram(ACCURACIES)
+        self.profile_error = Histogram(RATIOS)
+        self.depth: Callable[[], int] = int
+        self.live: Callable[[], int] = int
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def exposition(self) -> bytes:
+        """The text of `/metrics`."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, as Prometheus' registry asks for them."""
+        requests = CounterMetricFamily("superserve_requests", "Requests by what became of them", labels=["outcome"])
+        for outcome, count in zip(STATUSES, self.requests, strict=True):
+            requests.add_metric([outcome], count)
+        dispatches = CounterMetricFamily("superserve_dispatch", "Batches by subnet and rows", labels=["subnet", "batch_size"])
+        for (subnet, rows), count in sorted(self.dispatches.items()):
+            dispatches.add_metric([subnet, str(rows)], count)
+        yield requests
+        yield dispatches
+        yield self.slack.family("superserve_slack_seconds", "Time left to the most urgent request of a batch at its dispatch")
+        yield self.queue.family("superserve_queue_seconds", "Time from arrival to dispatch, by request")
+        yield self.compute.family("superserve_compute_seconds", "Time of inference, by batch")
+        yield self.decision.family("superserve_decision_seconds", "Time that a scheduling decision takes")
+        yield self.accuracy.family("superserve_accuracy_served", "Profiled accuracy of the subnet that answered, by request")
+        yield self.profile_error.family("superserve_profile_error_ratio", "Observed time of inference / planned latency, by batch")
+        yield GaugeMetricFamily("superserve_queue_depth", "Requests that wait", value=self.depth())
+        yield GaugeMetricFamily("superserve_live_workers", "Workers that are up", value=self.live())
+
+    def statistics(self, name: str, version: str) -> dict[str, object]:
+        """The counts in the form of the protocol's statistics extension."""
+        met, late, *failures = self.requests
+        answered = {"count": met + late, "ns": round((self.queue.total + self.compute.total) * NS_PER_S)}
+        inference = {
+            "success": answered,
+            "fail": {"count": sum(failures), "ns": 0},
+            "queue": {"count": self.queue.count, "ns": round(self.queue.total * NS_PER_S)},
+            "compute_infer": {"count": self.compute.count, "ns": round(self.compute.total * NS_PER_S)},
+        }
+        stats = {
+            "name": name,
+            "version": version,
+            "inference_count": met + late,
+            "execution_count": self.compute.count,
+            "inference_stats": inference,
+        }
+        return {"model_stats": [stats]}

@@ -1,0 +1,232 @@
+"""Requests in, batches out: the engine with a clock, worker links and somebody to answer. One event at a time, on one event loop."""
+
+import time
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superserve_cli.core.nouns import NS_PER_S, Request, Subnet
+from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED
+from superserve_cli.engine import Dispatch, Drop, Engine
+from superserve_cli.serving.clock import Clock
+from superserve_cli.serving.ledger import Ledger
+from superserve_cli.serving.links import Link
+from superserve_cli.serving.metrics import Metrics
+from superserve_cli.serving.tensors import Invalid
+
+FIRST_OVERHEAD_NS: Final = 200_000
+OVERHEAD_SHIFT: Final = 4
+"""The overhead is an average in which each new batch weighs 1/16."""
+
+
+class Answer(NamedTuple):
+    """What a worker made of a request's rows, and where the time went."""
+
+    logits: NDArray[np.float32]
+    subnet: Subnet
+    accuracy: float | None
+    batch_size: int
+    queue_ns: int
+    compute_ns: int
+    met: bool
+
+
+class Reply(Protocol):
+    """Who waits for a request: exactly one of the two is called, once."""
+
+    def answered(self, answer: Answer) -> None:
+        """A worker has run it."""
+        ...
+
+    def refused(self, status: int) -> None:
+        """Nobody will: it was DROPPED, or it FAILED (core.outcomes) because no worker is left."""
+        ...
+
+
+class Busy(Exception):
+    """No place for this request now; the client may come again (HTTP 503)."""
+
+
+class _Waiting:
+    __slots__ = ("gone", "reply", "request", "rows")
+
+    def __init__(self, request: Request, rows: NDArray[np.float32], reply: Reply) -> None:
+        self.request = request
+        self.rows = rows
+        self.reply = reply
+        self.gone = False
+
+
+class _Running(NamedTuple):
+    dispatch: Dispatch
+    waiting: list[_Waiting]
+    start_ns: int
+
+
+class Router:
+    """The one queue of a server: it admits, decides, hands over and answers.
+
+    A request is judged when its answer comes back, so what the two hand-overs cost, measured, is taken off the slack that the
+    engine sees.
+    """
+
+    def __init__(
+        self, engine: Engine, links: Sequence[Link], clock: Clock, metrics: Metrics, ledger: Ledger | None = None, max_queue: int = 10_000
+    ) -> None:
+        self._engine = engine
+        self._links = links
+        self._now_ns = clock.now_ns
+        self._metrics = metrics
+        self._ledger = ledger
+        self._max_queue = max_queue
+        self._next_id = 0
+        self._waiting: dict[int, _Waiting] = {}
+        self._running: dict[int, _Running] = {}
+        self.overhead_ns = FIRST_OVERHEAD_NS
+        self.closed = False
+        metrics.depth = lambda: engine.depth
+        metrics.live = lambda: engine.live
+
+    @property
+    def pending(self) -> int:
+        """Requests that have no answer yet."""
+        return len(self._waiting)
+
+    @property
+    def live(self) -> int:
+        """Workers that are up."""
+        return self._engine.live
+
+    # what clients do
+
+    def submit(self, rows: NDArray[np.float32], slo_ns: int, min_accuracy: float, reply: Reply) -> int:
+        """Queue the rows (n, ...) of one request and return its id; raises Invalid and Busy, and then nobody is replied to."""
+        engine, now_ns = self._engine, self._now_ns()
+        request = Request(self._next_id, now_ns, now_ns + slo_ns, min_accuracy, len(rows))
+        self._next_id += 1
+        self._admit(request)
+        self._waiting[request.id] = _Waiting(request, rows, reply)
+        engine.arrive(request)
+        self._decide(now_ns)
+        return request.id
+
+    def _admit(self, request: Request) -> None:
+        if request.size > self._engine.largest:
+            self._reject(request)
+            raise Invalid(
+                f"a request may have at most {self._engine.largest} rows, the largest profiled batch; this one has {request.size}"
+            )
+        if request.min_accuracy and not self._engine.reaches(request.min_accuracy):
+            self._reject(request)
+            raise Invalid(f"no served subnet reaches min_accuracy {request.min_accuracy:g}")
+        if self.closed or not self._engine.live:
+            self._reject(request)
+            raise Busy("the server is shutting down" if self.closed else "no worker is up")
+        if self._engine.depth >= self._max_queue:
+            self._reject(request)
+            raise Busy(f"{self._engine.depth} requests wait already")
+
+    def _reject(self, request: Request) -> None:
+        self._end(request, request.arrival_ns, REJECTED)
+
+    def cancel(self, id: int) -> None:
+        """The client of a request has gone: it gives its place in the queue back; a batch that runs is not stopped."""
+        if (waiting := self._waiting.get(id)) is None:
+            return
+        waiting.gone = True
+        if self._engine.cancel(id):
+            self._end(waiting.request, self._now_ns(), FAILED)
+
+    # what workers do
+
+    def restored(self, worker: int) -> None:
+        """A worker is warm and idle."""
+        self._engine.restore(worker)
+        self._decide(self._now_ns())
+
+    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
+        """A batch is ready: the worker gets its next one before the clients get their answers."""
+        now_ns = self._now_ns()
+        running = self._running.pop(worker)
+        logits = logits.copy()  # the next batch will overwrite it
+        self.overhead_ns += (now_ns - running.start_ns - compute_ns - self.overhead_ns) >> OVERHEAD_SHIFT
+        self._engine.complete(worker)
+        self._decide(now_ns)
+        self._answer(running, logits, compute_ns, now_ns)
+
+    def lost(self, worker: int) -> None:
+        """A worker has died: its batch waits again; when it was the last one, nobody need wait any longer."""
+        running = self._running.pop(worker, None)
+        self._engine.lose(worker)
+        for waiting in running.waiting if running else ():
+            if waiting.gone:
+                self.cancel(waiting.request.id)
+        if not self._engine.live:
+            self.fail_all()
+        self._decide(self._now_ns())
+
+    # what follows from either
+
+    def _decide(self, now_ns: int) -> None:
+        while True:
+            begun = time.perf_counter_ns()  # for the metric alone: no decision sees it
+            step = self._engine.decide(now_ns + self.overhead_ns)
+            if step is None:
+                return
+            self._metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)
+            if isinstance(step, Dispatch):
+                self._dispatch(step, now_ns)
+            else:
+                self._drop(step, now_ns)
+
+    def _dispatch(self, step: Dispatch, now_ns: int) -> None:
+        waiting = [self._waiting[request.id] for request in step.requests]
+        self._running[step.worker] = _Running(step, waiting, now_ns)
+        self._links[step.worker].start(step.subnet, [one.rows for one in waiting])
+        metrics = self._metrics
+        metrics.dispatches[step.subnet, step.batch_size] += 1
+        metrics.slack.observe((step.requests[0].deadline_ns - now_ns) / NS_PER_S)
+        for request in step.requests:
+            metrics.queue.observe((now_ns - request.arrival_ns) / NS_PER_S)
+
+    def _drop(self, step: Drop, now_ns: int) -> None:
+        reply = self._waiting[step.request.id].reply
+        self._end(step.request, now_ns, DROPPED)
+        reply.refused(DROPPED)
+
+    def _answer(self, running: _Running, logits: NDArray[np.float32], compute_ns: int, now_ns: int) -> None:
+        step, start_ns = running.dispatch, running.start_ns
+        self._metrics.compute.observe(compute_ns / NS_PER_S)
+        self._metrics.profile_error.observe(compute_ns / step.plan_ns)
+        at = 0
+        for one in running.waiting:
+            request = one.request
+            met = self._served(request, step, start_ns, now_ns)
+            rows = logits[at : at + request.size]
+            at += request.size
+            one.reply.answered(Answer(rows, step.subnet, step.accuracy, step.batch_size, start_ns - request.arrival_ns, compute_ns, met))
+
+    def _served(self, request: Request, step: Dispatch, start_ns: int, now_ns: int) -> bool:
+        met = now_ns <= request.deadline_ns
+        del self._waiting[request.id]
+        self._metrics.requests[MET if met else LATE] += 1
+        if step.accuracy is not None:
+            self._metrics.accuracy.observe(step.accuracy)
+        if self._ledger is not None:
+            self._ledger.served(request, start_ns, now_ns, step.subnet, step.batch_size, step.worker)
+        return met
+
+    def fail_all(self) -> None:
+        """Everybody who still waits in the queue is told that nobody will come."""
+        for id, waiting in list(self._waiting.items()):
+            if self._engine.cancel(id):
+                self._end(waiting.request, self._now_ns(), FAILED)
+                waiting.reply.refused(FAILED)
+
+    def _end(self, request: Request, now_ns: int, status: int) -> None:
+        self._waiting.pop(request.id, None)
+        self._metrics.requests[status] += 1
+        if self._ledger is not None:
+            self._ledger.ended(request, now_ns, status)

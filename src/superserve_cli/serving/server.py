@@ -1,0 +1,182 @@
+"""A server from its first worker to its last answer."""
+
+import asyncio
+import errno
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from superserve_cli import __version__
+from superserve_cli.core.nouns import NS_PER_S
+from superserve_cli.core.outcomes import Outcomes
+from superserve_cli.engine import Engine
+from superserve_cli.errors import Unreachable
+from superserve_cli.policies import Policy
+from superserve_cli.profiles import Profile
+from superserve_cli.serving.clock import LoopClock
+from superserve_cli.serving.http import Site
+from superserve_cli.serving.ledger import Ledger
+from superserve_cli.serving.metrics import Metrics
+from superserve_cli.serving.model import Hello
+from superserve_cli.serving.objectives import NS_PER_US, Objectives
+from superserve_cli.serving.router import Router
+from superserve_cli.serving.routes import Routes, Service
+from superserve_cli.serving.workers.messages import Order, Plan
+from superserve_cli.serving.workers.process import ProcessWorker
+
+log = logging.getLogger("superserve.server")
+
+MOST_BODY_BYTES: Final = 64 * 1024 * 1024
+LONGEST_DRAIN_S: Final = 30.0
+DRAIN_STEP_S: Final = 0.01
+FLUSH_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is to do: one worker per order; `profile` holds the served subnets only."""
+
+    orders: Sequence[Order]
+    profile: Profile
+    policy: Policy
+    late: str
+    slo_ns: int
+    host: str = "127.0.0.1"
+    port: int = 8000
+    max_queue: int = 10_000
+    record: bool = False
+
+
+class Server:
+    """A listening socket, a router and its worker processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = LoopClock(asyncio.get_running_loop())
+        self._metrics = Metrics()
+        self._service = Service(self._metrics)
+        self._site = Site.of(Routes(self._service), MOST_BODY_BYTES)
+        self._ledger = Ledger(settings.profile.subnets, settings.profile.accuracies) if settings.record else None
+        self._listening: asyncio.Server | None = None
+        self._workers: list[ProcessWorker] = []
+        self._origin_ns = self._clock.now_ns()
+        self.hellos: list[Hello] = []
+        self.url = ""
+
+    async def listen(self) -> None:
+        """Take the port; health is answered from now on. Raises Unreachable."""
+        settings = self._settings
+        try:
+            self._listening = await asyncio.get_running_loop().create_server(self._site.connect, settings.host, settings.port)
+        except OSError as error:
+            why = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+            where = f"{settings.host}:{settings.port}"
+            raise Unreachable(f"cannot listen on {where}: {why}", hint="choose another --port (0 picks a free one)") from error
+        port = self._listening.sockets[0].getsockname()[1]
+        self.url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
+
+    async def start(self) -> None:
+        """Start the workers, have them warm up, and serve; raises what hinders them."""
+        settings, profile = self._settings, self._settings.profile
+        self._workers = [ProcessWorker(i, order) for i, order in enumerate(settings.orders)]
+        self.hellos = [await worker.introduced() for worker in self._workers]
+        model = self.hellos[0].model
+        model.check(profile)
+        engine = Engine(profile, settings.policy, settings.late, len(self._workers))
+        plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes)
+        self._service.model = model
+        self._service.described = describe(settings, self.hellos[0])
+        await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
+        router = Router(engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
+        self._origin_ns = self._clock.now_ns()
+        for worker in self._workers:
+            worker.report_to(router)
+        self._service.objectives = Objectives(settings.slo_ns)
+        self._service.router = router
+
+    async def drain(self) -> None:
+        """Take no more requests, and answer those that wait."""
+        if self._listening is not None:
+            self._listening.close()
+        self._site.drain()
+        router = self._service.router
+        if router is None:
+            return
+        router.closed = True
+        until_ns = self._clock.now_ns() + round(LONGEST_DRAIN_S * NS_PER_S)
+        while router.pending and self._clock.now_ns() < until_ns:
+            await asyncio.sleep(DRAIN_STEP_S)
+        router.fail_all()
+        until_ns = self._clock.now_ns() + round(FLUSH_S * NS_PER_S)
+        while self._site.connections and self._clock.now_ns() < until_ns:
+            await asyncio.sleep(DRAIN_STEP_S)
+
+    def stop(self) -> None:
+        """End the workers."""
+        if self._listening is not None:
+            self._listening.close()
+        for worker in self._workers:
+            worker.stop()
+
+    def outcomes(self) -> Outcomes | None:
+        """What became of every request so far, when that was to be recorded and there were any."""
+        return self._ledger.outcomes(self._origin_ns) if self._ledger is not None else None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the server says of itself in its model's metadata."""
+        return dict(self._service.described or {})
+
+
+def describe(settings: Settings, hello: Hello) -> dict[str, Any]:
+    """The model metadata's `parameters`: all that a load generator needs to write an honest report."""
+    model, profile, hardware = hello.model, settings.profile, dict(hello.hardware)
+    return {
+        "task": model.task,
+        "seed": model.seed,
+        "supernet": model.name,
+        "supernet_hash": model.hash,
+        "profile": profile.metadata.get("supernet") or profile.metadata.get("source"),
+        "profile_hash": profile.metadata.get("hash"),
+        "profile_device": profile.metadata.get("device"),
+        "policy": settings.policy.name,
+        "late": settings.late,
+        "workers": len(settings.orders),
+        "slo_us": settings.slo_ns // NS_PER_US,
+        "subnets": [{"id": s, "accuracy": a} for s, a in zip(profile.subnets, profile.accuracies, strict=True)],
+        "batch_sizes": list(profile.batch_sizes),
+        "versions": {"superserve": __version__, **hardware.pop("versions", {})},
+        "threads": hardware.get("threads"),
+        "hardware": hardware,
+    }
+
+
+async def run(settings: Settings, opened: Callable[[Server], None]) -> Server:
+    """Serve until SIGTERM or SIGINT, and answer what is queued then; `opened` is called once requests are welcome."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = Server(settings)
+    try:
+        await server.listen()
+        if await _before(stop, server.start()):
+            opened(server)
+            await stop.wait()
+        await server.drain()
+    finally:
+        server.stop()
+    return server
+
+
+async def _before(stop: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Whether some work was done before it was to stop; if not, it is cancelled."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
+        return True
+    working.cancel()
+    return False

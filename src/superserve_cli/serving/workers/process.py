@@ -1,0 +1,179 @@
+"""A worker in a process of its own, as its router sees it: started, watched, restarted."""
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superserve_cli.core.nouns import Subnet
+from superserve_cli.errors import SuperserveError
+from superserve_cli.serving.links import Listener
+from superserve_cli.serving.model import Hello
+from superserve_cli.serving.workers.messages import DONE, JOB, MOST_BYTES, READY, Area, Complaint, Order, Plan, decode_hello
+
+log = logging.getLogger("superserve.worker")
+
+FIRST_BACKOFF_S: Final = 0.5
+LONGEST_BACKOFF_S: Final = 30.0
+PATIENCE_S: Final = 5.0
+"""How long a process may take to end by itself before it is killed."""
+STDERR: Final = 2
+
+
+class ProcessWorker:
+    """One worker process. A process that ends is started again, later after each failure, and brought to where the last one was."""
+
+    def __init__(self, index: int, order: Order) -> None:
+        self._index = index
+        self._order = order
+        self._loop = asyncio.get_running_loop()
+        self._hello: asyncio.Future[Hello] = self._loop.create_future()
+        self._warm: asyncio.Future[None] = self._loop.create_future()
+        self._plan: Plan | None = None
+        self._listener: Listener | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._memory = os.memfd_create(f"superserve_{os.getpid()}_{index}")
+        self._area: Area | None = None
+        self._subnets: dict[Subnet, int] = {}
+        self._backoff_s = FIRST_BACKOFF_S
+        self._up = self._stopped = False
+        self._spawn()
+
+    # its beginning, in this order
+
+    async def introduced(self) -> Hello:
+        """What the worker says of itself once it has loaded; raises the SuperserveError that it ran into."""
+        return await self._hello
+
+    async def warmed(self, plan: Plan) -> None:
+        """Have it warm up and wait until it has."""
+        self._plan = plan
+        os.ftruncate(self._memory, plan.area_bytes)
+        self._area = Area(self._memory, plan)
+        self._subnets = {subnet: i for i, subnet in enumerate(plan.subnets)}
+        self._send(plan.encode())
+        await self._warm
+
+    def report_to(self, listener: Listener) -> None:
+        """From now on the worker serves: whoever listens hears that it is there."""
+        self._listener = listener
+        if self._up:
+            listener.restored(self._index)
+
+    # what the router does
+
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[np.float32]]) -> None:
+        """Copy the rows into the shared area and have them run."""
+        assert self._area is not None
+        at = 0
+        for rows in batch:
+            self._area.inputs[at : at + len(rows)] = rows
+            at += len(rows)
+        self._send(JOB.pack(self._subnets[subnet], at))
+
+    def stop(self) -> None:
+        """End the process: it leaves when it sees the socket closed, and is killed when it does not."""
+        self._stopped = True
+        self._hang_up(PATIENCE_S)
+        os.close(self._memory)
+
+    # what happens
+
+    def _spawn(self) -> None:
+        if self._stopped:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            command = [sys.executable, "-P", "-m", "superserve_cli.serving.workers.child", str(theirs.fileno()), str(self._memory)]
+            # a group of its own: Ctrl-C is for the router, which first answers what is queued; its stdout is data
+            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(), self._memory), stdout=STDERR, process_group=0)
+        self._control = ours
+        self._loop.add_reader(ours, self._readable)
+        self._send(self._order.encode())
+
+    def _send(self, message: bytes) -> None:
+        if self._control is None:
+            return
+        with suppress(BrokenPipeError, ConnectionResetError):  # the reader sees it too, and deals with it as an event of its own
+            self._control.send(message)
+
+    def _readable(self) -> None:
+        assert self._control is not None
+        try:
+            message = self._control.recv(MOST_BYTES)
+        except ConnectionResetError:
+            message = b""
+        if not message:
+            self._died()
+        elif self._up:
+            self._done(message)
+        elif message == READY:
+            self._ready()
+        else:
+            self._said(decode_hello(message))
+
+    def _done(self, message: bytes) -> None:
+        assert self._area is not None
+        assert self._listener is not None
+        _, compute_ns = DONE.unpack(message)
+        self._listener.done(self._index, self._area.logits, compute_ns)
+
+    def _said(self, hello: Hello | Complaint) -> None:
+        if isinstance(hello, Complaint):
+            self._fail(SuperserveError(hello.message, hello.hint))
+        elif not self._hello.done():
+            self._hello.set_result(hello)
+        elif self._plan is not None:
+            self._send(self._plan.encode())
+
+    def _ready(self) -> None:
+        self._up = True
+        self._backoff_s = FIRST_BACKOFF_S
+        if not self._warm.done():
+            self._warm.set_result(None)
+        if self._listener is not None:
+            log.warning("event=worker_restored worker=%d pid=%d", self._index, self._process.pid if self._process else 0)
+            self._listener.restored(self._index)
+
+    def _fail(self, error: SuperserveError) -> None:
+        for future in (self._hello, self._warm):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # seen: the first that waits raises it, the other need not be waited for
+
+    def _died(self) -> None:
+        was_up, self._up = self._up, False
+        code = self._hang_up(0)
+        self._fail(
+            SuperserveError(f"worker {self._index} ended with code {code} before it was ready", hint="its own output above says why")
+        )
+        if self._listener is None or self._stopped:
+            return
+        log.warning("event=worker_lost worker=%d exit_code=%s restart_in_s=%g", self._index, code, self._backoff_s)
+        self._loop.call_later(self._backoff_s, self._spawn)
+        self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
+        if was_up:
+            self._listener.lost(self._index)
+
+    def _hang_up(self, patience_s: float) -> int | None:
+        if self._control is not None:
+            self._loop.remove_reader(self._control)
+            self._control.close()
+            self._control = None
+        if self._process is None:
+            return None
+        try:
+            return self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()

@@ -1,0 +1,88 @@
+"""Workers that take a known time and answer a known thing: for tests, and to measure the rest of the server."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superserve_cli.core.nouns import NS_PER_S, Subnet
+from superserve_cli.profiles import Profile, load
+from superserve_cli.serving.clock import Clock
+from superserve_cli.serving.links import Listener
+from superserve_cli.serving.model import Model
+
+CLASSES = 10
+
+
+def answer(batch: NDArray[np.float32], classes: int = CLASSES) -> NDArray[np.float32]:
+    """What a sleeper answers: the sum of each row, in every class."""
+    sums = batch.reshape(len(batch), -1).sum(axis=1, dtype=np.float32)
+    return np.repeat(sums[:, None], classes, axis=1)
+
+
+class SleepWorker:
+    """A core.nouns.Worker that sleeps as long as its profile plans."""
+
+    def __init__(self, profile: Profile, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._profile = profile
+        self._sleep = sleep
+
+    def infer(self, subnet: Subnet, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Sleep, then answer."""
+        self._sleep(self._profile.plan_ns(subnet, len(batch)) / NS_PER_S)
+        return answer(batch)
+
+    def warm_up(self, subnets: Sequence[Subnet], batch_sizes: Sequence[int]) -> None:
+        """A sleeper is always warm."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Its latencies come from a table."""
+        return {"device": "sleep", "threads": 1}
+
+
+class SleepLink:
+    """A router's link to a worker that only lets a clock pass; with a virtual clock, a server without real time."""
+
+    def __init__(self, index: int, profile: Profile, clock: Clock) -> None:
+        self._index = index
+        self._profile = profile
+        self._clock = clock
+        self._lives = 0
+        self._listener: Listener | None = None
+        self.started: list[tuple[Subnet, int]] = []
+
+    def report_to(self, listener: Listener) -> None:
+        """It is warm at once."""
+        self._listener = listener
+        listener.restored(self._index)
+
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[np.float32]]) -> None:
+        """Be done when the planned time has passed, unless it dies before."""
+        rows = np.concatenate(batch)
+        self.started.append((subnet, len(rows)))
+        plan_ns = self._profile.plan_ns(subnet, len(rows))
+        life = self._lives
+        self._clock.call_later(plan_ns, lambda: self._done(life, rows, plan_ns))
+
+    def die(self) -> None:
+        """Lose the batch that runs."""
+        assert self._listener is not None
+        self._lives += 1
+        self._listener.lost(self._index)
+
+    def revive(self) -> None:
+        """Be there again."""
+        assert self._listener is not None
+        self._listener.restored(self._index)
+
+    def _done(self, life: int, rows: NDArray[np.float32], plan_ns: int) -> None:
+        if life == self._lives and self._listener is not None:
+            self._listener.done(self._index, answer(rows), plan_ns)
+
+
+def make(profile: str, shape: Sequence[int], name: str = "sleeper") -> tuple[SleepWorker, Model]:
+    """A sleeper that pretends to hold the subnets of a profile file."""
+    measured = load(profile)
+    return SleepWorker(measured), Model(name, "none", tuple(shape), CLASSES, measured.subnets)
