@@ -1,7 +1,29 @@
 """Folds over outcomes, and what is made of them: summaries, pages, comparisons, verdicts."""
 
-from superserve_cli.reports.folders import claim_folder, find_runs, read_run, write_comparison, write_report, write_run
+from superserve_cli.reports.comparison import NARROW, narrow_rows
+from superserve_cli.reports.contents import Contents, contents
+from superserve_cli.reports.folders import claim_folder, find_runs, read_run, report, write_comparison, write_report, write_run
 from superserve_cli.reports.run import Run, folder_name
 from superserve_cli.reports.summary import summarize
+from superserve_cli.reports.verdict import COLUMNS as VERDICT
+from superserve_cli.reports.verdict import Verdict, judge
 
-__all__ = ["Run", "claim_folder", "find_runs", "folder_name", "read_run", "summarize", "write_comparison", "write_report", "write_run"]
+__all__ = [
+    "NARROW",
+    "VERDICT",
+    "Contents",
+    "Run",
+    "Verdict",
+    "claim_folder",
+    "contents",
+    "find_runs",
+    "folder_name",
+    "judge",
+    "narrow_rows",
+    "read_run",
+    "report",
+    "summarize",
+    "write_comparison",
+    "write_report",
+    "write_run",
+]

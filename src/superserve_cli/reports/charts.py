@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from superserve_cli.reports.timeline import Floats, Timeline
@@ -126,6 +126,7 @@ def latency_svg(latency_ms: Floats, limit: float, unit: str, width: int) -> str:
         if len(answers):
             axes.step(np.maximum(answers[at], 1e-6), share, where="post", color=SERIES[0], linewidth=2)
         axes.set_ylim(0, 103)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title("Requests answered within, %")
@@ -141,14 +142,14 @@ def scatter_svg(points: Sequence[Point], width: int) -> str:
         axes = figure.add_axes((46 / width, 0.12, 1 - 60 / width, 0.8))
         x, y = np.array([100 * p.attainment for p in points]), np.array([100 * p.accuracy for p in points])
         (left, right), (bottom, top) = _range(x, 0.12), _range(y, 0.15)
-        axes.set_xlim(left, right)
-        axes.set_ylim(bottom, top)
+        axes.set_xlim(left, min(right, 100 + (100 - left) / 30))
+        axes.set_ylim(bottom, min(top, 101))
         _equal_utility(axes)
         for point in points:
             quiet = point.series is None
             colour = MUTED if point.series is None else SERIES[point.series]
             axes.plot([100 * point.attainment], [100 * point.accuracy], "o", color=colour, markersize=6 if quiet else 10)
-        for point, (dx, dy), side in _places(points, axes, width, 380):
+        for point, (dx, dy), side in _places(points, axes, width - 60, 300):
             axes.annotate(
                 point.name, (100 * point.attainment, 100 * point.accuracy), xytext=(dx, dy), textcoords="offset points", ha=side,
                 va="center", fontsize=10, color=MUTED if point.series is None else INK,
@@ -162,7 +163,7 @@ def scatter_svg(points: Sequence[Point], width: int) -> str:
 def _panels(figure: Figure, many: int) -> list[Axes]:
     width, height = figure.get_size_inches() * 72
     axes = list(figure.subplots(many, 1, sharex=True, gridspec_kw={"hspace": 0.42}))
-    figure.subplots_adjust(left=44 / width, right=1 - 10 / width, top=1 - 24 / height, bottom=44 / height)
+    figure.subplots_adjust(left=44 / width, right=1 - 10 / width, top=1 - 24 / height, bottom=38 / height)
     for each in axes:
         each.yaxis.set_major_locator(MaxNLocator(3))
         each.margins(x=0)
@@ -220,9 +221,9 @@ def _places(points: Sequence[Point], axes: Axes, width: int, height: int) -> lis
     for point in sorted(points, key=lambda p: (p.series is None, p.series or 0, -p.accuracy)):
         x = (100 * point.attainment - left) / (right - left) * width
         y = (100 * point.accuracy - bottom) / (top - bottom) * height
-        long = 6.0 * len(point.name) + 10
-        side = "left" if x + long < width - 60 else "right"
-        begin = x if side == "left" else x - long
+        long = 6.2 * len(point.name) + 9
+        side = "left" if x + long < width else "right"
+        begin = x if side == "left" else x - long - 9
         shift = next(dy for dy in _shifts() if all(begin > e or begin + long < b or abs(y + dy - at) > 12 for b, e, at in taken))
         taken.append((begin, begin + long, y + shift))
         placed.append((point, (9 if side == "left" else -9, shift), side))

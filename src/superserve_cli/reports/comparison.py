@@ -10,6 +10,8 @@ from superserve_cli.reports.summary import summarize as summarize_run
 
 SCHEMA: Final = "comparison/1"
 COLUMNS: Final = ("policy", "attainment", "interval", "accuracy", "utility", "p50/p99 ms", "met/late/dropped")
+NARROW: Final = ("policy", "attainment\n±, %", "accuracy\n%", "utility\n%", "p50/p99\nms", "late/lost\n%")
+"""COLUMNS for a terminal of 80 columns: the shares of the late and of those without an answer tell the rest."""
 Row = tuple[str, ...]
 
 
@@ -27,7 +29,7 @@ def _rank(summary: Mapping[str, Any]) -> tuple[float, float, str]:
 
 
 def rows(summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The rows of the table under COLUMNS, narrow enough for a terminal of 80 columns."""
+    """The rows of the table under COLUMNS."""
     return [_row(summary) for summary in summaries]
 
 
@@ -41,6 +43,30 @@ def _row(summary: Mapping[str, Any]) -> Row:
         f"{notation.milliseconds(summary['p50_ms'])}/{notation.milliseconds(summary['p99_ms'])}",
         "/".join(notation.short_count(number) for number in (summary["met"], summary["late"], unserved(summary))),
     )
+
+
+def narrow_rows(summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """The rows of the table under NARROW."""
+    return [_narrow_row(summary) for summary in summaries]
+
+
+def _narrow_row(summary: Mapping[str, Any]) -> Row:
+    all_of_them = max(1, summary["requests"])
+    low, high = summary["attainment_low"], summary["attainment_high"]
+    # an interval that ends at 100 % is cut there: its longer half is the honest one
+    half = "" if low is None else f" ±{100 * max(summary['attainment'] - low, high - summary['attainment']):.2f}"
+    return (
+        summary["policy"],
+        _bare(summary["attainment"]) + half,
+        _bare(summary["accuracy"]),
+        _bare(summary["utility"]),
+        f"{notation.milliseconds(summary['p50_ms'])}/{notation.milliseconds(summary['p99_ms'])}",
+        f"{100 * summary['late'] / all_of_them:.1f}/{100 * unserved(summary) / all_of_them:.1f}",
+    )
+
+
+def _bare(share: float | None) -> str:
+    return notation.percent(share).removesuffix(" %")
 
 
 def unserved(summary: Mapping[str, Any]) -> int:

@@ -118,6 +118,31 @@ def claim_folder(folder: Path, overwrite: bool) -> None:
         raise BadFile(f"cannot write to {folder}: {error.strerror or error}", hint="choose another --out") from error
 
 
+def report(runs: Sequence[Path], out: Path | None) -> tuple[dict[str, Any], Path | None]:
+    """(Re)write the report of a run, or of several side by side; returns the summary, and the folder if there was one to write to.
+
+    One run's report goes into its own folder, a comparison folder's into that; `out` overrides both. Raises BadFile, BadOption.
+    """
+    found = [run for folder in runs for run in find_runs(folder)]
+    single = len(found) == 1 and found[0] == runs[0]
+    home = out or (runs[0] if len(runs) == 1 and runs[0].is_dir() else None)
+    if home and home != runs[0]:
+        _check_free(home)
+    if single:
+        run = read_run(found[0])
+        return (write_report(home, run) if home else summarize(run)), home
+    loaded = [read_run(folder) for folder in found]
+    return (write_comparison(home, loaded) if home else comparison.summarize(loaded)), home
+
+
+def _check_free(folder: Path) -> None:
+    """Whether a report may go there: over nothing, or over an earlier comparison."""
+    if _schema(folder / SUMMARY) == comparison.SCHEMA:
+        return
+    if taken := [name for name in OURS if (folder / name).exists()]:
+        raise BadOption(f"{folder / taken[0]} is already there", hint="choose another --out")
+
+
 def _clear(folder: Path) -> None:
     if not _ours(folder) and (foreign := [name for name in OURS if (folder / name).exists()]):
         raise BadOption(f"{folder / foreign[0]} was not written by superserve", hint="choose another --out")

@@ -22,12 +22,10 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def milliseconds(ms: float | None, missing: str = INFINITE) -> str:
-    """A time in ms to three or four digits; None is `missing`: a percentile without an answer is infinite."""
+    """A time in ms to three digits or the whole; None is `missing`: a percentile without an answer is infinite."""
     if ms is None:
         return missing
-    if ms >= 10_000:
-        return f"{ms:,.0f}"
-    return f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+    return f"{ms:.2f}" if ms < 9.995 else f"{ms:.1f}" if ms < 99.95 else f"{ms:,.0f}"
 
 
 def count(number: float | None) -> str:

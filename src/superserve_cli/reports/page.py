@@ -37,7 +37,7 @@ def of_run(run: Run, summary: Mapping[str, Any]) -> str:
         _numbers(run, summary),
         _card("What became of the requests", _fates(summary)),
         _card("Over time", _both(lambda width: charts.timeline_svg(over_time, width))),
-        f'<div class="columns"><div class="stack">{_latency(run)}{_batches(summary)}</div>{_subnets(summary)}</div>',
+        f'<div class="columns">{_latency(run)}<div class="stack">{_batches(summary)}{_subnets(summary)}</div></div>',
         f'<div class="columns">{_card("Figures", _table(markdown.figures(summary), "facts"))}{_facts([run])}</div>',
         _tenants(summary.get("tenants", {})),
     )
@@ -153,11 +153,11 @@ def _latency(run: Run) -> str:
 
 
 def _batches(summary: Mapping[str, Any]) -> str:
-    return _card("Batch sizes, share of the requests that ran", _shares(summary["batch_sizes"], ""))
+    return _card("Batch sizes", _shares(summary["batch_sizes"], ""))
 
 
 def _subnets(summary: Mapping[str, Any]) -> str:
-    return _card("Subnets, least accurate first, share of the requests that ran", _shares(summary["subnets"], " subnets"))
+    return _card("Subnets, least accurate first", _shares(summary["subnets"], " subnets"))
 
 
 def _shares(shares: Mapping[str, float], kind: str) -> str:
@@ -168,12 +168,12 @@ def _shares(shares: Mapping[str, float], kind: str) -> str:
         f'<b>{escape(name)}</b><i style="width:{100 * share / largest:.1f}%"></i><span>{notation.percent(share, 1)}</span>'
         for name, share in shares.items()
     )
-    return f'<div class="shares{kind}">{"".join(rows)}</div>'
+    return f'<div class="shares{kind}">{"".join(rows)}</div><div class="legend">share of the requests that ran</div>'
 
 
 def _ranking(policies: Sequence[Mapping[str, Any]], links: Mapping[str, str]) -> str:
     head = (
-        "<th>policy</th><th>utility</th><th class=bar></th><th>attainment</th><th>accuracy</th><th>p50 ms</th><th>p99 ms</th>"
+        "<th>policy</th><th>utility</th><th class=bar></th><th>attainment</th><th>accuracy</th><th class=minor>p50 ms</th><th>p99 ms</th>"
         "<th class=minor>met</th><th class=minor>late</th><th class=minor>no answer</th>"
     )
     largest = max((summary["utility"] or 0.0 for summary in policies), default=0.0) or 1.0
@@ -191,7 +191,7 @@ def _ranked(summary: Mapping[str, Any], links: Mapping[str, str], share: float) 
         f"<td>{name}</td><td>{notation.percent(summary['utility'])}</td>",
         f'<td class="bar" style="text-align:left"><i style="width:{100 * share:.1f}%"></i></td>',
         f"<td>{notation.percent(summary['attainment'])}{interval}</td><td>{notation.percent(summary['accuracy'])}</td>",
-        *(f"<td>{notation.milliseconds(summary[name])}</td>" for name in ("p50_ms", "p99_ms")),
+        f'<td class="minor">{notation.milliseconds(summary["p50_ms"])}</td><td>{notation.milliseconds(summary["p99_ms"])}</td>',
         *(
             f'<td class="minor">{notation.short_count(number)}</td>'
             for number in (summary["met"], summary["late"], comparison.unserved(summary))

@@ -1,0 +1,84 @@
+"""Whether two runs may be compared at all: what they must have in common, and what somebody may choose to compare."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from superserve_cli.errors import BadOption, NotComparable, Unknown
+from superserve_cli.reports.run import Run
+
+MUST_AGREE: Final = ("trace", "slo", "late")
+MAY_DIFFER: Final = ("policy", "profile", "workers", "kind", "service", "hardware")
+ONLY_NAMED: Final = ("seed", "versions")
+"""What is said and forgiven: a seed is how one repeats a run, and versions are what a comparison in CI is about."""
+
+
+class Other(NamedTuple):
+    """Something besides the figures in which two runs differ."""
+
+    what: str
+    base: str
+    head: str
+
+
+def others(base: Run, head: Run) -> list[Other]:
+    """In what else the runs differ: MUST_AGREE, MAY_DIFFER and ONLY_NAMED, in this order."""
+    before, after = _identity(base.manifest), _identity(head.manifest)
+    if base.manifest.get("kind") == head.manifest.get("kind") == "simulated":
+        # a simulated outcome comes from the profile, on whatever machine it is computed
+        before["hardware"] = after["hardware"] = ""
+    return [Other(what, before[what], after[what]) for what in before if before[what] != after[what]]
+
+
+def _identity(manifest: Mapping[str, Any]) -> dict[str, str]:
+    trace, profile = manifest.get("trace") or {}, manifest.get("profile") or {}
+    return {
+        "trace": _named(trace.get("source"), trace.get("hash")),
+        "slo": f"{(manifest.get('slo_ns') or 0) / 1e6:g} ms",
+        "late": str(manifest.get("late")),
+        "policy": str(manifest.get("policy")),
+        "profile": _named(profile.get("name"), profile.get("hash")),
+        "workers": str(manifest.get("workers")),
+        "kind": str(manifest.get("kind")),
+        "service": str(manifest.get("service")),
+        "hardware": _pairs(manifest.get("hardware")),
+        "seed": str(manifest.get("seed")),
+        "versions": _pairs(manifest.get("versions")),
+    }
+
+
+def _named(name: object, content_hash: object) -> str:
+    """What is compared is the content; the name is for whoever reads the message."""
+    return str(content_hash or name)
+
+
+def _pairs(values: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{name} {values[name]}" for name in sorted(values)) if values else ""
+
+
+def allowances(names: Sequence[str]) -> frozenset[str]:
+    """What `--allow-different` names; raises Unknown for what does not exist, BadOption for what may never differ."""
+    words = [word.strip() for text in names for word in text.split(",") if word.strip()]
+    for word in words:
+        if word in MUST_AGREE:
+            raise BadOption(f"runs of different {word} are not comparable", hint="replay both with the same trace, SLO and late rule")
+        if word not in (*MAY_DIFFER, *ONLY_NAMED, "all"):
+            raise Unknown("difference to allow", word, (*MAY_DIFFER, "all"))
+    return frozenset(MAY_DIFFER if "all" in words else words)
+
+
+def check(found: Sequence[Other], allowed: frozenset[str]) -> None:
+    """Raise NotComparable for the first kind of difference that forbids a comparison, naming all of that kind."""
+    if fatal := [other for other in found if other.what in MUST_AGREE]:
+        raise NotComparable(f"the runs differ in {_told(fatal)}", hint="replay both with the same trace, SLO and late rule")
+    if unasked := [other for other in found if other.what in MAY_DIFFER and other.what not in allowed]:
+        names = ",".join(other.what for other in unasked)
+        raise NotComparable(f"the runs differ in {_told(unasked)}", hint=f"if that is what you compare, add --allow-different {names}")
+
+
+def _told(found: Sequence[Other]) -> str:
+    return "; ".join(f"{other.what} ({shown(other.base)} / {shown(other.head)})" for other in found)
+
+
+def shown(text: str) -> str:
+    """Hashes and long lists, shortened for a message."""
+    return text if len(text) <= 40 else f"{text[:12]}…" if " " not in text else f"{text[:39]}…"

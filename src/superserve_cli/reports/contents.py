@@ -1,0 +1,154 @@
+"""What a file or folder is, and what is in it, told from its schema."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from superserve_cli import profiles, traces
+from superserve_cli.core.files import KEY
+from superserve_cli.core.nouns import NS_PER_MS
+from superserve_cli.errors import BadFile
+from superserve_cli.reports import comparison, described, folders, markdown, notation
+from superserve_cli.reports.summary import summarize
+
+KNOWN: Final = "superserve knows profiles, traces, outcomes, run folders, comparisons and SuperNet folders"
+PROVENANCE: Final = ("hash", "supernet", "device", "threads", "dtype", "backend", "dataset", "seed", "created", "versions")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What something is (`kind`, in words), facts about it as (name, value), and a table, which may be empty."""
+
+    kind: str
+    facts: Sequence[tuple[str, str]]
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {"kind": self.kind, "facts": dict(self.facts), "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+
+
+def contents(path: Path) -> Contents:
+    """What a file or a folder of runs holds; raises BadFile when it is nothing that superserve knows."""
+    if not path.exists():
+        raise BadFile(f"there is no {path}", hint=KNOWN)
+    if path.is_dir():
+        return _folder(path)
+    return _readers(path)[_schema(path)](path)
+
+
+def _folder(path: Path) -> Contents:
+    if (path / folders.OUTCOMES).is_file():
+        return _run(path)
+    if folders.run_folders(path):
+        return _comparison(path)
+    raise BadFile(f"{path} is a folder without a run, a comparison or a SuperNet", hint=KNOWN)
+
+
+def _readers(path: Path) -> dict[str, Callable[[Path], Contents]]:
+    """How to read each schema; any other is refused by name."""
+    known: dict[str, Callable[[Path], Contents]] = {"profile/1": _profile, "trace/1": _trace, "outcomes/1": _run}
+    if _schema(path) not in known:
+        raise BadFile(f"{path} holds {_schema(path)}, which this superserve cannot show", hint=KNOWN)
+    return known
+
+
+def _schema(path: Path) -> str:
+    """What a single file claims to hold."""
+    if path.name.endswith((".csv", ".csv.gz")):
+        return _schema_of_csv(path)
+    if path.suffix == ".json":
+        return _schema_of_json(path)
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return str(json.loads(metadata[KEY])["schema"])
+    except (pa.ArrowException, OSError):
+        raise BadFile(f"{path} is neither Parquet nor CSV", hint=KNOWN) from None
+    except (KeyError, ValueError, TypeError):
+        raise BadFile(f"{path} is Parquet, but does not say which superserve schema it holds", hint=KNOWN) from None
+
+
+def _schema_of_csv(path: Path) -> str:
+    """A CSV has no schema to claim: a profile has subnets, everything else may be a trace."""
+    if path.suffix == ".gz":
+        return "trace/1"
+    try:
+        with path.open(newline="", encoding="utf-8") as text:
+            return "profile/1" if "subnet" in next(csv.reader(text), []) else "trace/1"
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadFile(f"{path} is not a readable CSV file: {error}", hint=KNOWN) from error
+
+
+def _schema_of_json(path: Path) -> str:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path} is not readable JSON: {error}", hint=KNOWN) from error
+    schema = value.get("schema") if isinstance(value, dict) else None
+    raise BadFile(f"{path} holds {schema or 'JSON that is not ours'}", hint=f"name the folder that it lies in: {path.parent}")
+
+
+def _profile(path: Path) -> Contents:
+    profile = profiles.load(path)
+    served = profile.served().subnets
+    facts = [
+        ("schema", "profile/1"),
+        ("rows", f"{len(profile.subnets)} subnets x {len(profile.batch_sizes)} batch sizes"),
+        *_metadata(
+            profile.metadata, ("hash", "supernet", "device", "threads", "dtype", "backend", "dataset", "seed", "created", "versions")
+        ),
+        ("served by default", f"{len(served)} subnets that none dominates"),
+        ("default SLO", f"{profile.default_slo_ns() / NS_PER_MS:g} ms"),
+    ]
+    rows = [
+        (
+            subnet,
+            notation.percent(profile.accuracy(subnet)),
+            *(notation.milliseconds(plan / NS_PER_MS) for plan in plans),
+            "yes" if subnet in served else "",
+        )
+        for subnet, plans in zip(profile.subnets, profile.plan, strict=True)
+    ]
+    return Contents("profile", facts, ("subnet", "accuracy", *(f"ms at {size}" for size in profile.batch_sizes), "served"), rows)
+
+
+def _trace(path: Path) -> Contents:
+    trace = traces.load(f"file:{path}", qps=None, duration_s=None, seed=None)
+    facts = [
+        ("schema", "trace/1"),
+        ("source", trace.source),
+        ("hash", traces.content_hash(trace)[:12]),
+        *_metadata(trace.metadata, ("seed", "parameters")),
+    ]
+    return Contents("trace", facts, ("arrivals", "value"), traces.describe(traces.statistics(trace)))
+
+
+def _run(path: Path) -> Contents:
+    run = folders.read_run(path)
+    kind = "run folder" if path.is_dir() else "outcomes of a run"
+    facts = [("schema", "outcomes/1"), ("rows", f"{notation.count(len(run.outcomes))} requests"), *described.facts(run)]
+    return Contents(kind, facts, ("figure", "value"), markdown.figures(summarize(run)))
+
+
+def _comparison(path: Path) -> Contents:
+    runs = [folders.read_run(folder) for folder in folders.run_folders(path)]
+    rows = comparison.narrow_rows(comparison.summarize(runs)["policies"])
+    return Contents("comparison of runs", [("runs", str(len(runs))), *described.common(runs)], comparison.NARROW, rows)
+
+
+def _metadata(metadata: Any, keys: Sequence[str]) -> list[tuple[str, str]]:
+    """Provenance as text: hashes cut, mappings in one line, unknown entries left out."""
+    return [(key, _text(key, metadata[key])) for key in keys if metadata.get(key) not in (None, "", {}, [])]
+
+
+def _text(key: str, value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return str(value)[:12] if key == "hash" else str(value)
