@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from superserve_cli.core import nouns
 
 WIDE_ENOUGH = 120
+REDRAW_S = 0.2
 
 
 def _stdout() -> Console:
@@ -25,13 +27,13 @@ def _stderr() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> None:
-    """A table on stdout: the first column to the left, the rest to the right."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "", text: bool = False) -> None:
+    """A table on stdout: the first column to the left, the rest to the right, or to the left as well when they are text."""
     drawn = Table(
         title=escape(title) or None, caption=escape(caption) or None, title_justify="left", caption_justify="left", header_style="bold"
     )
     for i, column in enumerate(columns):
-        drawn.add_column(escape(column), justify="right" if i else "left", overflow="fold")
+        drawn.add_column(escape(column), justify="right" if i and not text else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(escape(str(cell)) for cell in row))
     _stdout().print(drawn)
@@ -63,8 +65,11 @@ def error(text: str, hint: str = "") -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[nouns.Progress]:
-    """A bar on stderr with the time left, which work moves by calling what this yields."""
+def progress(title: str, quiet: bool = False) -> Iterator[nouns.Progress]:
+    """A bar on stderr with the time left, which work moves by calling what this yields.
+
+    A `quiet` one is drawn only inside such a call: no thread of its own disturbs what is being timed between them.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -73,9 +78,18 @@ def progress(title: str) -> Iterator[nouns.Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=_stderr(), transient=False) as bar:
+    with Progress(*columns, console=_stderr(), transient=False, auto_refresh=not quiet) as bar:
         task = bar.add_task(escape(title), total=None, note="")
-        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=escape(note))
+        drawn = 0.0
+
+        def move(done: int, total: int, note: str) -> None:
+            nonlocal drawn
+            bar.update(task, completed=done, total=total, note=escape(note))
+            if quiet and bar.console.is_terminal and (done == total or time.monotonic() > drawn + REDRAW_S):
+                bar.refresh()
+                drawn = time.monotonic()
+
+        yield move
 
 
 @contextmanager

@@ -18,9 +18,9 @@ def inspect(
 
     found = _supernet(path) if (path / "supernet.json").is_file() else reports.contents(path)
     if json:
-        console.as_json({"path": str(path), **found.to_json()})
+        console.as_json({"path": str(path), "kind": found.kind, **found.data})
         return
-    console.table(str(path), (found.kind, ""), found.facts)
+    console.table(str(path), (found.kind, ""), found.facts, text=True)
     if found.rows:
         console.table("", found.columns, found.rows)
 
@@ -40,4 +40,4 @@ def _supernet(path: Path) -> "Contents":
         ("parameters", f"{biggest:,} in the largest subnet"),
     ]
     rows = [(subnet, f"{loaded.macs(subnet) / 1e6:,.2f}", f"{loaded.params(subnet):,}") for subnet in loaded.front]
-    return reports.Contents("SuperNet", facts, ("front", "million MACs", "parameters"), rows)
+    return reports.Contents("SuperNet", facts, ("front", "million MACs", "parameters"), rows, loaded.metadata)

@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadFile(f"cannot write {path}: {error.strerror or error}", hint="free some space or choose another place") from error
     finally:
-        with suppress(NotADirectoryError):  # a parent of `path` is a file: there is nothing to remove
+        with suppress(OSError):  # a parent of `path` is a file, a name too long: there is nothing to remove
             temporary.unlink(missing_ok=True)
 
 
@@ -79,8 +79,10 @@ def read_table(path: Path, schema: str, required: Columns, optional: Columns, hi
     Absent optional columns come as nulls. Raises BadFile for what is not Parquet, another schema or version, a missing
     column, a null in a required one, or a type that cannot be cast without loss.
     """
+    if path.is_dir():
+        raise BadFile(f"{path} is a folder, not a Parquet file", hint=hint)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, partitioning=None)  # a folder named `load=0.9` on the way is not a column
     except FileNotFoundError:
         raise BadFile(f"there is no {path}", hint=hint) from None
     except (pa.ArrowException, OSError) as error:
@@ -129,6 +131,8 @@ def content_hash(table: pa.Table) -> str:
             continue
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
+        if pa.types.is_large_string(column.type):
+            column = column.cast(pa.string())
         digest.update(f"{name}:{column.type}:{len(column)};".encode())
         if column.null_count:
             digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,16 +23,13 @@ PROVENANCE: Final = ("hash", "supernet", "device", "threads", "dtype", "backend"
 
 @dataclass(frozen=True)
 class Contents:
-    """What something is (`kind`, in words), facts about it as (name, value), and a table, which may be empty."""
+    """What something is (`kind`, in words), facts about it as (name, value), and a table, which may be empty; `data` has it as numbers."""
 
     kind: str
     facts: Sequence[tuple[str, str]]
-    columns: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return {"kind": self.kind, "facts": dict(self.facts), "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    data: Mapping[str, Any]
 
 
 def contents(path: Path) -> Contents:
@@ -116,7 +113,22 @@ def _profile(path: Path) -> Contents:
         )
         for subnet, plans in zip(profile.subnets, profile.plan, strict=True)
     ]
-    return Contents("profile", facts, ("subnet", "accuracy", *(f"ms at {size}" for size in profile.batch_sizes), "served"), rows)
+    return Contents(
+        "profile", facts, ("subnet", "accuracy", *(f"ms at {size}" for size in profile.batch_sizes), "served"), rows, _numbers(profile)
+    )
+
+
+def _numbers(profile: profiles.Profile) -> dict[str, Any]:
+    return {
+        "metadata": dict(profile.metadata),
+        "batch_sizes": profile.batch_sizes,
+        "served": profile.served().subnets,
+        "default_slo_ns": profile.default_slo_ns(),
+        "subnets": [
+            {"subnet": subnet, "accuracy": accuracy, "plan_ns": plan}
+            for subnet, accuracy, plan in zip(profile.subnets, profile.accuracies, profile.plan, strict=True)
+        ],
+    }
 
 
 def _trace(path: Path) -> Contents:
@@ -127,23 +139,27 @@ def _trace(path: Path) -> Contents:
         ("hash", traces.content_hash(trace)[:12]),
         *_metadata(trace.metadata, ("seed", "parameters")),
     ]
-    return Contents("trace", facts, ("arrivals", "value"), traces.describe(traces.statistics(trace)))
+    found = traces.statistics(trace)
+    data = {"source": trace.source, "hash": traces.content_hash(trace), **found, "metadata": dict(trace.metadata)}
+    return Contents("trace", facts, ("arrivals", "value"), traces.describe(found), data)
 
 
 def _run(path: Path) -> Contents:
     run = folders.read_run(path)
     kind = "run folder" if path.is_dir() else "outcomes of a run"
     facts = [("schema", "outcomes/1"), ("rows", f"{notation.count(len(run.outcomes))} requests"), *described.facts(run)]
-    return Contents(kind, facts, ("figure", "value"), markdown.figures(summarize(run)))
+    summary = summarize(run)
+    return Contents(kind, facts, ("figure", "value"), markdown.figures(summary), {"manifest": dict(run.manifest), "summary": summary})
 
 
 def _comparison(path: Path) -> Contents:
     runs = [folders.read_run(folder) for folder in folders.run_folders(path)]
-    rows = comparison.narrow_rows(comparison.summarize(runs)["policies"])
-    return Contents("comparison of runs", [("runs", str(len(runs))), *described.common(runs)], comparison.NARROW, rows)
+    summary = comparison.summarize(runs)
+    facts = [("runs", str(len(runs))), *described.common(runs)]
+    return Contents("comparison of runs", facts, comparison.NARROW, comparison.narrow_rows(summary["policies"]), summary)
 
 
-def _metadata(metadata: Any, keys: Sequence[str]) -> list[tuple[str, str]]:
+def _metadata(metadata: Mapping[str, Any], keys: Sequence[str]) -> list[tuple[str, str]]:
     """Provenance as text: hashes cut, mappings in one line, unknown entries left out."""
     return [(key, _text(key, metadata[key])) for key in keys if metadata.get(key) not in (None, "", {}, [])]
 

@@ -151,4 +151,4 @@ def changed(row: Difference) -> str:
         return f"{100 * row.difference:+.2f} pp"
     if row.metric.endswith("_ms"):
         return f"{row.difference:+.2f} ms"
-    return f"{row.difference:+,.1f}" if row.metric.endswith("_qps") else f"{row.difference:+,.0f}"
+    return f"{round(row.difference, 1) + 0.0:+,.1f}" if row.metric.endswith("_qps") else f"{row.difference:+,.0f}"
