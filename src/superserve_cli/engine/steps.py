@@ -6,7 +6,6 @@ any correct heap yields the same order. Nothing here reads a clock.
 
 A request is its id; its deadline, its class and its rows are looked up by id. A class has an EDF heap and a decision table of its own
 (an accuracy floor makes a class). A choice is an index: subnet s in batch size number b is s * B + b, B = the number of batch sizes.
-`simulate` stays in this file: numba's cache is stamped with one file, and would not notice a change of another.
 """
 
 from bisect import bisect_right
@@ -20,7 +19,7 @@ DROP = -1
 NOBODY = -1
 DROP_LATE, SHED_LATE, SERVE_LATE = 0, 1, 2
 LATE_RULES = {"drop": DROP_LATE, "shed": SHED_LATE, "serve": SERVE_LATE}
-MET, LATE, DROPPED, REJECTED = 0, 1, 2, 3
+MET, LATE, DROPPED, REJECTED, FAILED = 0, 1, 2, 3, 4
 
 Heaps = list[list[tuple[int, int]]]
 """Heaps of (key, id): of lists here, of arrays when compiled."""
@@ -298,6 +297,7 @@ def change(requests: Requests, state: State, largest: int, fault: int, out: Outc
     if discard(state.idle, 0, fault, fault) or not discard(state.busy, 0, state.finish_ns[fault], fault):
         return 0
     for j in range(fault * largest, fault * largest + state.running[fault]):
-        enqueue(state.queues, state.depth, requests, state.batch[j])
-        out.finish_ns[state.batch[j]] = -1
+        id = state.batch[j]
+        enqueue(state.queues, state.depth, requests, id)
+        out.status[id], out.finish_ns[id], out.ended_ns[id] = FAILED, -1, -1
     return state.running[fault]

@@ -137,7 +137,7 @@ def _pieces(function: Callable[[int], T], start: int) -> dict[int, T]:
 def _check(table: DecisionTable, index: Callable[[int, int], int]) -> None:
     """Ask the policy again, with plain numbers: a table that answers otherwise is of a policy that no table represents."""
     chance = random.Random(0)
-    top = table.slack_ns[-1] + 1
+    top = max(1, table.slack_ns[-1] + 1)
     edges = [edge + step for edge in table.slack_ns[1:] for step in (-1, 0)]
     for slack_ns in edges + [chance.randint(-top, 2 * top) for _ in range(PROBES)]:
         depth = chance.choice([1, 2, chance.randint(1, 64), chance.randint(1, 100_000)])

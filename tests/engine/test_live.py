@@ -1,0 +1,115 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superserve_cli.core.nouns import Request
+from superserve_cli.core.outcomes import STATUSES
+from superserve_cli.engine import Dispatch, Drop, Engine
+from superserve_cli.engine.simulator import simulate
+from superserve_cli.policies import named
+from superserve_cli.profiles import Profile
+from superserve_cli.traces.trace import Trace
+from tests.engine.test_simulator import REQUESTS, SMALL, profiles
+
+Ended = dict[int, tuple[str, int, str | None, int]]
+
+
+def live(profile: Profile, requests: list[Request], workers: int, late: str) -> Ended:
+    """A live engine driven over the same virtual time as the simulator; request -> (status, finish, subnet, worker)."""
+    engine = Engine(profile, named("slackfit"), late, workers)
+    for worker in range(workers):
+        engine.restore(worker)
+    ended: Ended = {}
+    busy: dict[int, int] = {}
+    coming = list(requests)
+    while coming or busy:
+        now = min([*busy.values(), *(r.arrival_ns for r in coming[:1])])
+        done = sorted(worker for worker, finish in busy.items() if finish == now)
+        if done:
+            del busy[done[0]]
+            engine.complete(done[0])
+        else:
+            engine.arrive(coming.pop(0))
+        while decision := engine.decide(now):
+            if isinstance(decision, Drop):
+                ended[decision.request.id] = ("dropped", -1, None, -1)
+                continue
+            busy[decision.worker] = finish = now + decision.plan_ns
+            for request in decision.requests:
+                status = "met" if finish <= request.deadline_ns else "late"
+                ended[request.id] = (status, finish, decision.subnet, decision.worker)
+    return ended
+
+
+@settings(max_examples=150, deadline=None)
+@given(profiles(), REQUESTS, st.integers(1, 3), st.sampled_from(["drop", "shed", "serve"]), st.booleans())
+def test_the_live_engine_decides_as_the_simulator_does(
+    profile: Profile, arrivals: list[tuple[int, int]], workers: int, late: str, floors: bool
+) -> None:
+    arrivals = sorted(arrivals, key=lambda a: a[0])
+    floor = np.array([0.55 if floors and i % 3 == 0 else 0.0 for i in range(len(arrivals))])
+    reachable = np.array([Engine(profile, named("slackfit"), late, 1).reaches(f) for f in floor])
+    requests = [Request(i, a, a + slo, float(floor[i])) for i, (a, slo) in enumerate(arrivals) if reachable[i]]
+    trace = Trace(np.array([a for a, _ in arrivals], np.int64), slo_ns=np.array([s for _, s in arrivals], np.int64), min_accuracy=floor)
+    simulated = simulate(trace, profile, named("slackfit"), workers=workers, slo_ns=1, late=late)
+    happened = live(profile, requests, workers, late)
+    for i in np.flatnonzero(reachable).tolist():
+        subnet = None if simulated.subnet[i] < 0 else simulated.subnets[simulated.subnet[i]]
+        assert happened[i] == (STATUSES[simulated.status[i]], simulated.finish_ns[i], subnet, simulated.worker[i])
+
+
+def engine(workers: int = 1) -> Engine:
+    made = Engine(SMALL, named("slackfit"), "drop", workers)
+    for worker in range(workers):
+        made.restore(worker)
+    return made
+
+
+def dispatched(decision: Dispatch | Drop | None) -> Dispatch:
+    assert isinstance(decision, Dispatch)
+    return decision
+
+
+def test_nobody_is_idle_before_restore() -> None:
+    waiting = Engine(SMALL, named("slackfit"), "drop", 1)
+    waiting.arrive(Request(0, 0, 100))
+    assert waiting.decide(0) is None
+    waiting.restore(0)
+    assert dispatched(waiting.decide(0)).requests == [Request(0, 0, 100)]
+
+
+def test_a_cancelled_request_frees_its_place() -> None:
+    busy = engine()
+    for id in range(3):
+        busy.arrive(Request(id, 0, 1000 + id))
+    assert busy.cancel(1)
+    assert not busy.cancel(1)
+    assert busy.depth == 2
+    assert [r.id for r in dispatched(busy.decide(0)).requests] == [0, 2]
+    assert not busy.cancel(0)
+
+
+def test_a_lost_worker_gives_its_batch_back() -> None:
+    made = engine(workers=2)
+    made.arrive(Request(0, 0, 1000))
+    assert dispatched(made.decide(0)).worker == 0
+    assert made.lose(0) == [Request(0, 0, 1000)]
+    assert made.live == 1
+    assert dispatched(made.decide(5)).worker == 1
+    assert made.lose(1)
+    assert made.decide(6) is None
+    made.restore(0)
+    assert dispatched(made.decide(7)).requests == [Request(0, 0, 1000)]
+
+
+def test_a_floor_out_of_reach_is_told_before_it_is_queued() -> None:
+    assert engine().reaches(0.8)
+    assert not engine().reaches(0.81)
+
+
+def test_a_head_of_several_rows_runs_alone_on_the_fastest_subnet_where_the_choice_holds_fewer() -> None:
+    made = engine()
+    made.arrive(Request(0, 0, 12, size=2))
+    decision = dispatched(made.decide(0))
+    assert (decision.subnet, decision.batch_size, decision.plan_ns) == ("s0", 2, 12)
+    assert made.largest == 4
