@@ -20,7 +20,7 @@ def well_formed(times: arrivals.Arrivals, duration_ns: int) -> bool:
 
 
 def within(count: int, expected: float, variance: float) -> bool:
-    return abs(count - expected) <= 6 * np.sqrt(variance) + 3
+    return bool(abs(count - expected) <= 6 * np.sqrt(variance) + 3)
 
 
 @given(qps=RATES, seconds=SECONDS, seed=SEEDS)

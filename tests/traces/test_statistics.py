@@ -7,6 +7,7 @@ import pytest
 from superserve_cli import traces
 from superserve_cli.errors import BadOption
 from superserve_cli.traces import Trace
+from superserve_cli.traces.plot import write_plot
 
 
 def at_ms(*arrivals: int, duration_s: float | None = None) -> Trace:
@@ -43,7 +44,7 @@ def test_a_trace_that_is_too_short_has_no_figure_instead_of_a_wrong_one(trace: T
 @pytest.mark.parametrize("suffix", [".svg", ".html", ".png"])
 def test_the_picture_is_of_the_kind_that_its_name_says(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rate{suffix}"
-    traces.write_plot(path, traces.load("azure", qps=100, duration_s=2))
+    write_plot(path, traces.load("azure", qps=100, duration_s=2))
     drawn = path.read_bytes()
     assert drawn.startswith({".svg": b"<?xml", ".html": b"<!doctype html>", ".png": b"\x89PNG"}[suffix])
     if suffix == ".svg":
@@ -52,4 +53,4 @@ def test_the_picture_is_of_the_kind_that_its_name_says(tmp_path: Path, suffix: s
 
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="not a picture"):
-        traces.write_plot(tmp_path / "rate.doc", traces.load("poisson", qps=10))
+        write_plot(tmp_path / "rate.doc", traces.load("poisson", qps=10))

@@ -42,7 +42,9 @@ def trace(
     made = made if slo_ns is None else made.with_slo(slo_ns)
     traces.save(out, made)
     if plot:
-        traces.write_plot(plot, made)
+        from superserve_cli.traces.plot import write_plot
+
+        write_plot(plot, made)
     found = traces.statistics(made)
     if json:
         console.as_json({"out": str(out), "source": made.source, "hash": traces.content_hash(made), **found})

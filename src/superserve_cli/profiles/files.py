@@ -52,7 +52,8 @@ def load(source: str | Path | None = None) -> Profile:
         if name not in shipped():
             raise Unknown("shipped profile, and no file,", name, shipped())
         path = Path(str(files(__package__).joinpath("data", f"{name}.parquet")))
-    return _of_table(path, *_read_csv(path)) if path.suffix == ".csv" else _of_table(path, *_read_parquet(path))
+    table, metadata = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
+    return _of_table(path, table, {**metadata, "name": name})
 
 
 def save(path: Path, table: pa.Table, metadata: dict[str, Any]) -> Profile:

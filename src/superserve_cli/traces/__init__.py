@@ -1,9 +1,8 @@
 """Intended arrivals: where they come from, what they look like, how they are kept."""
 
 from superserve_cli.traces.files import content_hash, save
-from superserve_cli.traces.plot import write_plot
 from superserve_cli.traces.sources import DEFAULT_QPS, NAMES, load, slo_ns
 from superserve_cli.traces.statistics import describe, statistics
 from superserve_cli.traces.trace import Trace
 
-__all__ = ["DEFAULT_QPS", "NAMES", "Trace", "content_hash", "describe", "load", "save", "slo_ns", "statistics", "write_plot"]
+__all__ = ["DEFAULT_QPS", "NAMES", "Trace", "content_hash", "describe", "load", "save", "slo_ns", "statistics"]

@@ -7,12 +7,12 @@ of the time; and now and then a flash crowd. Popularity and kind are dealt out e
 draws would make one seed flat and the next a single burst. What is drawn is when things happen.
 """
 
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 Rates = NDArray[np.float64]
 
@@ -43,8 +43,8 @@ def minute_rates(rng: Generator) -> Rates:
 
 def popularity() -> Rates:
     """Calls a day of each function (100,), the most popular first: the evenly spaced quantiles of the fitted distribution."""
-    quantiles = (np.arange(FUNCTIONS, 0, -1) - 0.5) / FUNCTIONS
-    return np.asarray(np.minimum(10 ** (LOG10_MEAN + LOG10_SD * ndtri(quantiles)), MOST_A_DAY))
+    log10 = NormalDist(LOG10_MEAN, LOG10_SD)
+    return np.array([min(10 ** log10.inv_cdf((rank + 0.5) / FUNCTIONS), MOST_A_DAY) for rank in reversed(range(FUNCTIONS))])
 
 
 def _function(rng: Generator, rank: int, share: float) -> Rates:
