@@ -1,0 +1,9 @@
+"""Weight-shared SuperNets: operators, families, files. The subnet is an argument of everything, never a mode."""
+
+from superserve_cli.supernet.families import FAMILIES, families, family
+from superserve_cli.supernet.files import load, save
+from superserve_cli.supernet.program import Program
+from superserve_cli.supernet.space import Dimension, Point, Space
+from superserve_cli.supernet.supernet import Statistics, SuperNet
+
+__all__ = ["FAMILIES", "Dimension", "Point", "Program", "Space", "Statistics", "SuperNet", "families", "family", "load", "save"]

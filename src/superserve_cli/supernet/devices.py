@@ -1,0 +1,23 @@
+import re
+from typing import Final
+
+import torch
+
+from superserve_cli.errors import BadOption, Unknown
+
+FORM: Final = re.compile(r"cpu|cuda(:\d+)?")
+
+
+def device(name: str) -> torch.device:
+    """The device that `cpu`, `cuda` or `cuda:1` names; raises Unknown for another word, BadOption for a GPU that is not there."""
+    if not FORM.fullmatch(name):
+        raise Unknown("device", name, ["cpu", "cuda", "cuda:0"])
+    if name == "cpu":
+        return torch.device(name)
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(name.partition(":")[2] or 0)
+    if index >= found:
+        raise BadOption(
+            f"there is no device {name}", hint=f"PyTorch sees {found} CUDA device{'s' * (found != 1)} here; --device cpu always works"
+        )
+    return torch.device("cuda", index)

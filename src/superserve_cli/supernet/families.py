@@ -1,0 +1,53 @@
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Final, Protocol
+
+from superserve_cli.errors import Unknown
+from superserve_cli.supernet.conv import ConvNet
+from superserve_cli.supernet.plan import Plan
+from superserve_cli.supernet.space import Point, Space
+
+
+class Architecture(Protocol):
+    """One member of a family: it has a space, and a plan for each of its points. Everything else is a fold over plans."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one input."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """How many outputs there are."""
+        ...
+
+    @property
+    def space(self) -> Space:
+        """The elastic dimensions."""
+        ...
+
+    def plan(self, point: Point) -> Plan:
+        """What the subnet at a point computes."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The arguments that `family` makes it from, as plain data."""
+        ...
+
+
+Family = Callable[..., Architecture]
+"""Makes an architecture from `shape`, `classes` and settings of its own, as keywords; raises BadOption for wrong ones."""
+
+FAMILIES: Final[dict[str, Family]] = {"conv": ConvNet}
+
+
+def families() -> Mapping[str, Family]:
+    """Every family by name: the built-in ones, and those that other packages register under `superserve.families`."""
+    return {**FAMILIES, **{entry.name: entry.load() for entry in entry_points(group="superserve.families")}}
+
+
+def family(name: str) -> Family:
+    """The family of a name; raises Unknown."""
+    if name not in (known := families()):
+        raise Unknown("family", name, known)
+    return known[name]

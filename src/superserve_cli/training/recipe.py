@@ -1,0 +1,37 @@
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from superserve_cli.errors import BadOption
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a build yields. On one machine, two builds of one recipe yield the same tensors."""
+
+    family: str = "conv"
+    task: str = "glyphs"
+    seed: int = 0
+    steps: int = 280
+    device: str = "cpu"
+    batch: int = 64
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.02
+    warm_up: float = 0.1
+    calibration: int = 512
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise BadOption(f"{self.steps} training steps", hint="take at least 1")
+        if self.seed < 0:
+            raise BadOption(f"the seed is {self.seed}", hint="take 0 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        return asdict(self)
+
+    @property
+    def command(self) -> str:
+        """The command line that follows this recipe."""
+        options = ("family", "task", "seed", "steps", "device")
+        said = [f"--{f.name} {getattr(self, f.name)}" for f in fields(self) if f.name in options and getattr(self, f.name) != f.default]
+        return " ".join(["superserve build", *said])
