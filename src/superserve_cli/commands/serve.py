@@ -1,2 +1,120 @@
-def serve() -> None:
-    """(being written)."""
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from superserve_cli.serving.server import Server, Settings
+
+
+def serve(
+    supernet: Annotated[Path | None, typer.Argument(help="The SuperNet to serve, a folder; by default the shipped one.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Its profile: a file, or the name of a shipped one.")] = None,
+    subnets: Annotated[str | None, typer.Option(help="all, or IDs separated by commas; by default those that none dominates.")] = None,
+    policy: Annotated[str, typer.Option(help="What decides: see `superserve list policies`.")] = "slackfit",
+    late: Annotated[str, typer.Option(help="What becomes of requests that no choice can meet: drop, shed or serve.")] = "shed",
+    slo_ms: Annotated[float | None, typer.Option(help="The SLO of requests that name none; by default 1.2 x the slowest batch.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="One worker per device: cpu, cuda, cuda:1; repeatable.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads per CPU worker; by default one less than the cores.", min=1)] = None,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where to listen; 0 picks a free port.", min=0, max=65535)] = 8000,
+    max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
+    out: Annotated[Path | None, typer.Option(help="A folder for the run's outcomes and report, written at the end.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the address and what goes wrong.")] = False,
+) -> None:
+    """Serve a SuperNet over HTTP (Open Inference Protocol v2), within each request's deadline.
+
+    A request may name its SLO (`timeout` or `slo_us`, microseconds) and a `min_accuracy` in its `parameters`. Ctrl-C or SIGTERM
+    answers what is queued and ends. Metrics for Prometheus are at /metrics.
+    """
+    from superserve_cli import console, policies, profiles, reports
+    from superserve_cli.serving.described import manifest
+    from superserve_cli.serving.server import Settings
+    from superserve_cli.serving.workers.messages import Order
+
+    served = profiles.load(profile).served(subnets)
+    settings = Settings(
+        orders=[Order(WORKER, {"path": _text(supernet), "device": name, "threads": threads}) for name in device or ["cpu"]],
+        profile=served,
+        policy=policies.named(policy),
+        late=late,
+        slo_ns=_slo_ns(slo_ms, served.default_slo_ns()),
+        host=host,
+        port=port,
+        max_queue=max_queue,
+        record=out is not None,
+    )
+    if out is not None:
+        reports.claim_folder(out, overwrite)
+    _log(quiet)
+    server = _run(settings, quiet)
+    outcomes = server.outcomes()
+    if out is None or outcomes is None:
+        return
+    if len(outcomes):
+        reports.write_run(out, reports.Run(outcomes, manifest(server.described, outcomes, server.url)))
+    if not quiet:
+        console.note(f"{len(outcomes)} requests, written to {out}" if len(outcomes) else f"nobody asked: nothing is written to {out}")
+
+
+WORKER = "superserve_cli.serving.workers.resident:make"
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _slo_ns(slo_ms: float | None, default_ns: int) -> int:
+    from superserve_cli.core.nouns import ms_to_ns
+    from superserve_cli.errors import BadOption
+
+    if slo_ms is None:
+        return default_ns
+    if not 0 < slo_ms <= LONGEST_SLO_MS:
+        raise BadOption(f"--slo-ms is {slo_ms:g}", hint=f"it must be more than 0 and at most {LONGEST_SLO_MS} milliseconds")
+    return ms_to_ns(slo_ms)
+
+
+LONGEST_SLO_MS = 86_400_000
+
+
+def _log(quiet: bool) -> None:
+    import logging
+
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def _run(settings: "Settings", quiet: bool) -> "Server":
+    import asyncio
+
+    import uvloop
+
+    from superserve_cli.serving.server import run
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run(settings, lambda server: _opened(server, settings, quiet)))
+
+
+def _opened(server: "Server", settings: "Settings", quiet: bool) -> None:
+    import sys
+
+    from superserve_cli import console
+    from superserve_cli.serving.described import mismatches
+
+    said, model = server.described, server.hellos[0].model
+    workers = f"{said['workers']} worker{'s' if said['workers'] > 1 else ''}"
+    for sentence in mismatches(settings.profile, server.hellos[0]):
+        console.warn(sentence)
+    console.data(f"serving {model.name} on {server.url} ({said['policy']}, {said['late']}, {workers}, SLO {settings.slo_ns / 1e6:g} ms)")
+    sys.stdout.flush()  # whoever reads a pipe waits for this line
+    if not quiet:
+        console.note(_example(server.url, model.name, model.shape))
+
+
+def _example(url: str, model: str, shape: tuple[int, ...]) -> str:
+    from math import prod
+
+    data = f"'\"$(yes 0 | head -{prod(shape)} | paste -sd,)\"'"
+    tensor = f'{{"name":"input","datatype":"FP32","shape":{[1, *shape]},"data":[{data}]}}'
+    return f"try it: curl {url}/v2/models/{model}/infer -d '{{\"inputs\":[{tensor}]}}'"

@@ -115,7 +115,7 @@ def _typed(head: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
     value = head.get(key)
     if value is None:
         return default
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise Invalid(f"{key} must be {_KINDS[kind]}")
     return value
 

@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from superserve_cli import __version__
 from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.core.outcomes import Outcomes
 from superserve_cli.engine import Engine
 from superserve_cli.errors import Unreachable
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
+from superserve_cli.serving import described
 from superserve_cli.serving.clock import LoopClock
 from superserve_cli.serving.http import Site
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Hello
-from superserve_cli.serving.objectives import NS_PER_US, Objectives
+from superserve_cli.serving.objectives import Objectives
 from superserve_cli.serving.router import Router
 from superserve_cli.serving.routes import Routes, Service
 from superserve_cli.serving.workers.messages import Order, Plan
@@ -55,6 +55,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = LoopClock(asyncio.get_running_loop())
+        self._engine = Engine(settings.profile, settings.policy, settings.late, len(settings.orders))
         self._metrics = Metrics()
         self._service = Service(self._metrics)
         self._site = Site.of(Routes(self._service), MOST_BODY_BYTES)
@@ -80,16 +81,18 @@ class Server:
     async def start(self) -> None:
         """Start the workers, have them warm up, and serve; raises what hinders them."""
         settings, profile = self._settings, self._settings.profile
+        log.info("event=loading workers=%d subnets=%d url=%s", len(settings.orders), len(profile.subnets), self.url)
         self._workers = [ProcessWorker(i, order) for i, order in enumerate(settings.orders)]
         self.hellos = [await worker.introduced() for worker in self._workers]
         model = self.hellos[0].model
         model.check(profile)
-        engine = Engine(profile, settings.policy, settings.late, len(self._workers))
         plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes)
         self._service.model = model
-        self._service.described = describe(settings, self.hellos[0])
+        self._service.described = described.parameters(
+            self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns
+        )
         await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
-        router = Router(engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
+        router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
         self._origin_ns = self._clock.now_ns()
         for worker in self._workers:
             worker.report_to(router)
@@ -98,6 +101,7 @@ class Server:
 
     async def drain(self) -> None:
         """Take no more requests, and answer those that wait."""
+        log.info("event=stopping pending=%d", self._service.router.pending if self._service.router else 0)
         if self._listening is not None:
             self._listening.close()
         self._site.drain()
@@ -121,36 +125,13 @@ class Server:
             worker.stop()
 
     def outcomes(self) -> Outcomes | None:
-        """What became of every request so far, when that was to be recorded and there were any."""
+        """What became of every request, if that was to be recorded."""
         return self._ledger.outcomes(self._origin_ns) if self._ledger is not None else None
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the server says of itself in its model's metadata."""
+        """What the server says of itself in its model's metadata; empty before the workers have said who they are."""
         return dict(self._service.described or {})
-
-
-def describe(settings: Settings, hello: Hello) -> dict[str, Any]:
-    """The model metadata's `parameters`: all that a load generator needs to write an honest report."""
-    model, profile, hardware = hello.model, settings.profile, dict(hello.hardware)
-    return {
-        "task": model.task,
-        "seed": model.seed,
-        "supernet": model.name,
-        "supernet_hash": model.hash,
-        "profile": profile.metadata.get("supernet") or profile.metadata.get("source"),
-        "profile_hash": profile.metadata.get("hash"),
-        "profile_device": profile.metadata.get("device"),
-        "policy": settings.policy.name,
-        "late": settings.late,
-        "workers": len(settings.orders),
-        "slo_us": settings.slo_ns // NS_PER_US,
-        "subnets": [{"id": s, "accuracy": a} for s, a in zip(profile.subnets, profile.accuracies, strict=True)],
-        "batch_sizes": list(profile.batch_sizes),
-        "versions": {"superserve": __version__, **hardware.pop("versions", {})},
-        "threads": hardware.get("threads"),
-        "hardware": hardware,
-    }
 
 
 async def run(settings: Settings, opened: Callable[[Server], None]) -> Server:

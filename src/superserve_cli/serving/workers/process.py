@@ -25,6 +25,7 @@ FIRST_BACKOFF_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 30.0
 PATIENCE_S: Final = 5.0
 """How long a process may take to end by itself before it is killed."""
+REAP_STEP_S: Final = 0.01
 STDERR: Final = 2
 
 
@@ -47,6 +48,11 @@ class ProcessWorker:
         self._backoff_s = FIRST_BACKOFF_S
         self._up = self._stopped = False
         self._spawn()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs now."""
+        return self._process.pid if self._process else None
 
     # its beginning, in this order
 
@@ -82,9 +88,18 @@ class ProcessWorker:
 
     def stop(self) -> None:
         """End the process: it leaves when it sees the socket closed, and is killed when it does not."""
+        if self._stopped:
+            return
         self._stopped = True
-        self._hang_up(PATIENCE_S)
+        self._hang_up()
         os.close(self._memory)
+        if self._process is None:
+            return
+        try:
+            self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     # what happens
 
@@ -130,6 +145,7 @@ class ProcessWorker:
 
     def _said(self, hello: Hello | Complaint) -> None:
         if isinstance(hello, Complaint):
+            log.error("event=worker_complains worker=%d complaint=%s", self._index, hello.message)
             self._fail(SuperserveError(hello.message, hello.hint))
         elif not self._hello.done():
             self._hello.set_result(hello)
@@ -142,7 +158,7 @@ class ProcessWorker:
         if not self._warm.done():
             self._warm.set_result(None)
         if self._listener is not None:
-            log.warning("event=worker_restored worker=%d pid=%d", self._index, self._process.pid if self._process else 0)
+            log.warning("event=worker_restored worker=%d pid=%d", self._index, self.pid)
             self._listener.restored(self._index)
 
     def _fail(self, error: SuperserveError) -> None:
@@ -153,27 +169,29 @@ class ProcessWorker:
 
     def _died(self) -> None:
         was_up, self._up = self._up, False
-        code = self._hang_up(0)
-        self._fail(
-            SuperserveError(f"worker {self._index} ended with code {code} before it was ready", hint="its own output above says why")
-        )
-        if self._listener is None or self._stopped:
-            return
-        log.warning("event=worker_lost worker=%d exit_code=%s restart_in_s=%g", self._index, code, self._backoff_s)
-        self._loop.call_later(self._backoff_s, self._spawn)
-        self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
-        if was_up:
+        self._hang_up()
+        if was_up and self._listener is not None:
             self._listener.lost(self._index)
+        self._reap(self._loop.time() + PATIENCE_S)
 
-    def _hang_up(self, patience_s: float) -> int | None:
+    def _reap(self, until: float) -> None:
+        """Wait for the end of a process that has closed its socket, without blocking the loop; then try again with a new one."""
+        if self._stopped or self._process is None:
+            return
+        if self._process.poll() is None and self._loop.time() < until:
+            self._loop.call_later(REAP_STEP_S, self._reap, until)
+            return
+        self._process.kill()
+        code = self._process.wait()
+        early = SuperserveError(f"worker {self._index} ended with code {code} before it was ready", hint="its own output above says why")
+        self._fail(early)
+        if self._warm.exception() is None:
+            log.warning("event=worker_lost worker=%d exit_code=%d restart_in_s=%g", self._index, code, self._backoff_s)
+            self._loop.call_later(self._backoff_s, self._spawn)
+            self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
+
+    def _hang_up(self) -> None:
         if self._control is not None:
             self._loop.remove_reader(self._control)
             self._control.close()
             self._control = None
-        if self._process is None:
-            return None
-        try:
-            return self._process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()

@@ -43,12 +43,16 @@ class SleepWorker:
 
 
 class SleepLink:
-    """A router's link to a worker that only lets a clock pass; with a virtual clock, a server without real time."""
+    """A router's link to a worker that only lets a clock pass; with a virtual clock, a server without real time.
 
-    def __init__(self, index: int, profile: Profile, clock: Clock) -> None:
+    `overhead_ns` is what handing a batch over takes beside its planned latency.
+    """
+
+    def __init__(self, index: int, profile: Profile, clock: Clock, overhead_ns: int = 0) -> None:
         self._index = index
         self._profile = profile
         self._clock = clock
+        self._overhead_ns = overhead_ns
         self._lives = 0
         self._listener: Listener | None = None
         self.started: list[tuple[Subnet, int]] = []
@@ -64,7 +68,7 @@ class SleepLink:
         self.started.append((subnet, len(rows)))
         plan_ns = self._profile.plan_ns(subnet, len(rows))
         life = self._lives
-        self._clock.call_later(plan_ns, lambda: self._done(life, rows, plan_ns))
+        self._clock.call_later(plan_ns + self._overhead_ns, lambda: self._done(life, rows, plan_ns))
 
     def die(self) -> None:
         """Lose the batch that runs."""

@@ -1,0 +1,174 @@
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from superserve_cli.serving.http import MOST_HEAD_BYTES, MOST_PIPELINED, Connection, Exchange, Site
+
+LIMIT = 100
+
+
+class Client:
+    """A client of a site whose handler only collects exchanges."""
+
+    def __init__(self, wire: Any, handler: Callable[[Exchange], None] | None = None) -> None:
+        self.exchanges: list[Exchange] = []
+        self.site = Site.of(handler or self.exchanges.append, LIMIT)
+        self.connection: Connection = self.site.connect()
+        self.wire = wire
+        self.connection.connection_made(wire)
+
+    def send(self, data: bytes) -> None:
+        self.connection.get_buffer(-1)[: len(data)] = data
+        self.connection.buffer_updated(len(data))
+
+    @property
+    def sent(self) -> bytes:
+        return bytes(self.wire.sent)
+
+
+@pytest.fixture
+def client(wire: Callable[[], Any]) -> Client:
+    return Client(wire())
+
+
+def test_a_request_comes_whole_however_it_is_cut(wire: Callable[[], Any]) -> None:
+    message = b"POST /a%20b?q=1 HTTP/1.1\r\nHost: h\r\nX-Y: z\r\nContent-Length: 5\r\n\r\nhello"
+    for cut in range(1, len(message)):
+        client = Client(wire())
+        client.send(message[:cut])
+        client.send(message[cut:])
+        (exchange,) = client.exchanges
+        assert (exchange.method, exchange.path, exchange.body, exchange.headers[b"x-y"]) == ("POST", "/a%20b", b"hello", b"z")
+
+
+def test_chunked_bodies_are_joined(client: Client) -> None:
+    client.send(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    assert client.exchanges[0].body == b"abcde"
+
+
+def test_pipelined_requests_are_answered_in_their_order(client: Client) -> None:
+    client.send(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n")
+    first, second, third = client.exchanges
+    second.respond(200, b"two")
+    assert client.sent == b""
+    first.respond(200, b"one")
+    third.respond(200, b"three")
+    assert client.sent.index(b"one") < client.sent.index(b"two") < client.sent.index(b"three")
+
+
+def test_a_connection_is_kept_unless_the_client_wants_it_closed(client: Client) -> None:
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    client.exchanges[0].respond(200, b"")
+    assert not client.wire.closed
+    client.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    client.exchanges[1].respond(200, b"")
+    assert client.wire.closed
+    assert client.sent.endswith(b"Connection: close\r\n\r\n")
+
+
+def test_an_http_1_0_client_gets_its_answer_and_the_end(client: Client) -> None:
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    client.exchanges[0].respond(200, b"x")
+    assert client.wire.closed
+
+
+def test_who_expects_100_continue_is_told_to_go_on(client: Client) -> None:
+    client.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    assert client.sent == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(b"ab")
+    assert client.exchanges[0].body == b"ab"
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nContent-Length: 101\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" + b"a" * 101, 413),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * MOST_HEAD_BYTES, 431),
+        (b"this is not http\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    ],
+)
+def test_what_is_too_large_or_no_http_is_refused_once_and_the_connection_closed(
+    wire: Callable[[], Any], message: bytes, status: int
+) -> None:
+    async def talk() -> Client:
+        client = Client(wire())
+        client.send(message)
+        client.send(b"more of it")
+        return client
+
+    client = asyncio.run(talk())
+    head, _, body = client.sent.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Connection: close" in head
+    assert "error" in json.loads(body)
+    assert client.exchanges == []
+
+
+def test_a_client_that_hangs_up_is_told_to_its_unanswered_exchanges_once(client: Client) -> None:
+    gone: list[int] = []
+    client.send(b"GET / HTTP/1.1\r\n\r\n" * 3)
+    for i, exchange in enumerate(client.exchanges):
+        exchange.on_gone = lambda i=i: gone.append(i)
+    client.exchanges[1].respond(200, b"")
+    client.connection.connection_lost(None)
+    assert gone == [0, 2]
+    client.exchanges[0].respond(200, b"late")
+    assert client.sent == b""
+
+
+def test_a_bug_in_the_handler_is_a_500_and_the_next_request_is_served(wire: Callable[[], Any], caplog: pytest.LogCaptureFixture) -> None:
+    def handler(exchange: Exchange) -> None:
+        if exchange.path == "/bug":
+            raise RuntimeError("a bug")
+        exchange.respond(200, b"fine")
+
+    client = Client(wire(), handler)
+    client.send(b"GET /bug HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+    assert client.sent.startswith(b"HTTP/1.1 500 ")
+    assert client.sent.endswith(b"fine")
+    assert "a bug" in caplog.text
+
+
+def test_an_answer_to_head_has_a_length_and_no_body(client: Client) -> None:
+    client.send(b"HEAD / HTTP/1.1\r\n\r\n")
+    client.exchanges[0].respond(200, b"12345")
+    assert b"Content-Length: 5\r\n" in client.sent
+    assert client.sent.endswith(b"\r\n\r\n")
+
+
+def test_a_client_that_asks_without_end_is_not_read_until_answers_are_sent(client: Client) -> None:
+    client.send(b"GET / HTTP/1.1\r\n\r\n" * MOST_PIPELINED)
+    assert not client.wire.reading
+    for exchange in client.exchanges:
+        exchange.respond(200, b"")
+    assert client.wire.reading
+
+
+def test_a_draining_site_closes_idle_connections_now_and_the_others_with_their_last_answer(wire: Callable[[], Any], client: Client) -> None:
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    idle, idle_wire = client.site.connect(), wire()
+    idle.connection_made(idle_wire)
+    client.site.drain()
+    assert idle_wire.closed
+    assert not client.wire.closed
+    client.exchanges[0].respond(200, b"")
+    assert client.wire.closed
+
+
+def test_a_wish_to_speak_another_protocol_is_answered_in_this_one(wire: Callable[[], Any]) -> None:
+    async def talk() -> bytes:
+        client = Client(wire())
+        client.send(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        client.exchanges[0].respond(200, b"still 1.1")
+        return client.sent
+
+    assert asyncio.run(talk()).endswith(b"still 1.1")

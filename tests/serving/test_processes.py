@@ -1,0 +1,109 @@
+"""Real processes: a second or two, no device."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from superserve_cli.errors import SuperserveError
+from superserve_cli.serving.model import Model
+from superserve_cli.serving.workers.messages import Order, Plan
+from superserve_cli.serving.workers.process import ProcessWorker
+
+ROWS = np.arange(6, dtype=np.float32).reshape(2, 3)
+PLAN = Plan(("small",), (1, 2), (3,), 10)
+
+
+class News:
+    """A listener whose news can be waited for."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+
+    def done(self, worker: int, logits: Any, compute_ns: int) -> None:
+        self.queue.put_nowait(("done", worker, logits.copy(), compute_ns))
+
+    def lost(self, worker: int) -> None:
+        self.queue.put_nowait(("lost", worker))
+
+    def restored(self, worker: int) -> None:
+        self.queue.put_nowait(("restored", worker))
+
+    async def next(self) -> tuple[Any, ...]:
+        return await asyncio.wait_for(self.queue.get(), 60)
+
+
+@pytest.fixture(scope="module")
+def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
+    profile = tmp_path_factory.mktemp("profile") / "profile.csv"
+    profile.write_text("subnet,batch_size,latency_ms,accuracy\nsmall,1,2,0.8\nsmall,2,3,0.8\n")
+    return Order("superserve_cli.serving.workers.sleep:make", {"profile": str(profile), "shape": [3]})
+
+
+def with_worker(order: Order, talk: Callable[[ProcessWorker], Awaitable[None]]) -> None:
+    async def run() -> None:
+        worker = ProcessWorker(3, order)
+        try:
+            await asyncio.wait_for(talk(worker), 120)
+        finally:
+            worker.stop()
+
+    asyncio.run(run())
+
+
+def pid_of(worker: ProcessWorker) -> int:
+    assert worker.pid is not None
+    return worker.pid
+
+
+def test_a_worker_introduces_itself_runs_a_batch_comes_back_from_the_dead_and_leaves_nothing(order: Order) -> None:
+    pids = []
+
+    async def talk(worker: ProcessWorker) -> None:
+        hello = await worker.introduced()
+        assert hello.model == Model("sleeper", "none", (3,), 10, ("small",))
+        assert hello.hardware["device"] == "sleep"
+        news = News()
+        await worker.warmed(PLAN)
+        worker.report_to(news)
+        assert await news.next() == ("restored", 3)
+        worker.start("small", [ROWS[:1], ROWS[1:]])
+        said, index, logits, compute_ns = await news.next()
+        assert (said, index, logits[:2, 0].tolist()) == ("done", 3, [3.0, 12.0])
+        assert compute_ns >= 3_000_000
+        pids.append(pid_of(worker))
+        os.kill(pids[0], signal.SIGKILL)
+        assert await news.next() == ("lost", 3)
+        worker.start("small", [ROWS[:1]])  # nobody is there: no news of it, and no exception
+        assert await news.next() == ("restored", 3)
+        pids.append(pid_of(worker))
+        worker.start("small", [ROWS[1:]])
+        assert (await news.next())[2][0, 0] == 12.0
+
+    with_worker(order, talk)
+    assert len(set(pids)) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_what_a_worker_complains_about_is_told_to_the_user(tmp_path: Path) -> None:
+    async def talk(worker: ProcessWorker) -> None:
+        await worker.introduced()
+
+    missing = Order("superserve_cli.serving.workers.sleep:make", {"profile": str(tmp_path / "missing.csv"), "shape": [3]})
+    with pytest.raises(SuperserveError, match=r"there is no .*missing\.csv"):
+        with_worker(missing, talk)
+
+
+def test_a_worker_that_dies_before_it_is_ready_is_an_error_not_a_wait() -> None:
+    async def talk(worker: ProcessWorker) -> None:
+        await worker.introduced()
+
+    with pytest.raises(SuperserveError, match="worker 3 ended with code 1 before it was ready"):
+        with_worker(Order(f"{__name__}:missing"), talk)

@@ -1,0 +1,176 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superserve_cli.core.outcomes import DROPPED, FAILED
+from superserve_cli.serving.router import Busy
+from superserve_cli.serving.tensors import Invalid
+
+World = Callable[..., Any]
+
+
+def test_a_lone_request_is_answered_by_the_most_accurate_subnet_that_fits(world: World) -> None:
+    server = world()
+    _, reply = server.ask(slo_ms=20, value=3.0)
+    server.advance(6)
+    assert reply.answer.subnet == "large"
+    assert reply.answer.accuracy == 0.9
+    assert reply.answer.met
+    assert reply.answer.logits[0, 0] == 3.0 * 8
+
+
+def test_requests_that_wait_together_run_together_and_each_gets_its_own_rows(world: World) -> None:
+    server = world(policy="max-batch")
+    server.ask(slo_ms=100)
+    replies = [server.ask(slo_ms=100, rows=rows, value=value)[1] for rows, value in ((1, 1.0), (2, 2.0), (1, 3.0))]
+    server.advance(100)
+    assert server.links[0].started[1][1] == 4
+    assert [reply.answer.batch_size for reply in replies] == [4, 4, 4]
+    assert [reply.answer.logits[:, 0].tolist() for reply in replies] == [[8.0], [16.0, 16.0], [24.0]]
+
+
+def test_the_most_urgent_request_goes_first(world: World) -> None:
+    server = world()
+    server.ask(slo_ms=20)
+    _, patient = server.ask(slo_ms=90, rows=4)
+    _, urgent = server.ask(slo_ms=30, rows=4)
+    server.advance(100)
+    assert urgent.told_ms < patient.told_ms
+
+
+def test_an_impossible_deadline_is_told_at_once(world: World) -> None:
+    server = world()
+    _, reply = server.ask(slo_ms=1)
+    assert (reply.status, reply.told_ms) == (DROPPED, 0)
+
+
+def test_a_request_whose_time_runs_out_in_the_queue_is_dropped_when_the_worker_is_free(world: World) -> None:
+    server = world()
+    server.ask(slo_ms=20)
+    _, reply = server.ask(slo_ms=7)
+    server.advance(6)
+    assert (reply.status, reply.told_ms) == (DROPPED, 6)
+
+
+def test_the_measured_overhead_is_taken_off_the_slack(world: World) -> None:
+    server = world()
+    server.router.overhead_ns = 1_000_000
+    assert server.ask(slo_ms=2.5)[1].status == DROPPED
+    assert server.ask(slo_ms=3.5)[1].status is None
+
+
+def test_a_client_that_hangs_up_frees_its_place(world: World) -> None:
+    server = world(max_queue=1)
+    server.ask()
+    id, reply = server.ask()
+    server.router.cancel(id)
+    assert server.ask()[1].status is None
+    server.advance(100)
+    assert reply.told_ms is None
+    assert server.statuses() == ["met", "failed", "met"]
+
+
+def test_a_client_that_hangs_up_during_its_batch_changes_nothing(world: World) -> None:
+    server = world()
+    id, reply = server.ask()
+    server.router.cancel(id)
+    server.advance(10)
+    assert reply.answer is not None
+    assert server.statuses() == ["met"]
+
+
+def test_a_full_queue_refuses(world: World) -> None:
+    server = world(max_queue=1)
+    server.ask()
+    server.ask()
+    with pytest.raises(Busy, match="1 requests wait already"):
+        server.ask()
+    assert server.router.pending == 2
+
+
+def test_an_accuracy_that_no_subnet_reaches_is_refused_and_one_that_is_reached_is_kept(world: World) -> None:
+    server = world(policy="max-batch")
+    with pytest.raises(Invalid, match="no served subnet"):
+        server.ask(floor=0.95)
+    _, reply = server.ask(slo_ms=7, floor=0.85)
+    server.advance(10)
+    assert reply.answer.subnet == "large"
+
+
+def test_more_rows_than_the_largest_batch_are_refused(world: World) -> None:
+    server = world()
+    with pytest.raises(Invalid, match="at most 4 rows"):
+        server.ask(rows=5)
+
+
+def test_the_batch_of_a_lost_worker_is_run_by_another(world: World) -> None:
+    server = world(workers=2)
+    _, first = server.ask(slo_ms=30)
+    server.advance(3)
+    server.links[0].die()
+    server.advance(6)
+    assert first.told_ms == 9
+    assert server.statuses() == ["met"]
+
+
+def test_a_worker_that_returns_serves_again(world: World) -> None:
+    server = world(workers=2)
+    server.links[0].die()
+    server.ask(slo_ms=50)
+    _, waiting = server.ask(slo_ms=50)
+    server.links[0].revive()
+    server.advance(6)
+    assert waiting.told_ms == 6
+
+
+def test_when_the_last_worker_is_lost_nobody_waits_any_longer(world: World) -> None:
+    server = world()
+    replies = [server.ask(slo_ms=50)[1] for _ in range(3)]
+    server.links[0].die()
+    assert [reply.status for reply in replies] == [FAILED] * 3
+    with pytest.raises(Busy, match="no worker is up"):
+        server.ask()
+
+
+def test_the_request_of_a_client_that_is_gone_does_not_run_again(world: World) -> None:
+    server = world(workers=2)
+    id, _ = server.ask(slo_ms=50)
+    server.router.cancel(id)
+    server.links[0].die()
+    assert server.statuses() == ["failed"]
+    assert server.links[1].started == []
+
+
+def test_the_overhead_follows_what_the_hand_over_takes(world: World) -> None:
+    server = world(overhead_ms=1)
+    for _ in range(200):
+        server.ask(slo_ms=100)
+        server.advance(20)
+    assert server.router.overhead_ns == pytest.approx(1_000_000, rel=0.01)
+
+
+@settings(deadline=None)
+@given(
+    asked=st.lists(st.tuples(st.integers(0, 10), st.integers(1, 60), st.integers(1, 4)), max_size=40),
+    late=st.sampled_from(["drop", "shed", "serve"]),
+    workers=st.integers(1, 3),
+)
+def test_every_request_is_told_exactly_once_and_recorded_exactly_once(
+    world: World, asked: list[tuple[int, int, int]], late: str, workers: int
+) -> None:
+    server = world(workers=workers, late=late, policy="slackfit")
+    replies = []
+    for gap_ms, slo_ms, rows in asked:
+        server.advance(gap_ms)
+        replies.append(server.ask(slo_ms=slo_ms, rows=rows)[1])
+    server.advance(10_000)
+    assert all(reply.told_ms is not None for reply in replies)
+    outcomes = server.ledger.outcomes(0)
+    assert outcomes.id.tolist() == list(range(len(asked)))
+    assert [reply.answer is not None for reply in replies] == [s < 2 for s in outcomes.status]
+    assert (outcomes.status[outcomes.finish_ns > outcomes.deadline_ns] == 1).all()
+    assert server.router.pending == 0
+    assert sum(server.metrics.requests) == len(asked)
