@@ -209,7 +209,8 @@ arrived = Trace(np.sort(rng.integers(0, 20_000, 2_000)), slo_ns=rng.integers(5, 
                 min_accuracy=rng.choice([0.0, 0.7, 0.9], 2_000))
 for late in ("drop", "shed", "serve"):
     for faults in ([], [(50, 0, False), (900, 0, True)]):
-        print(np.bincount(simulate(arrived, SMALL, named("slackfit"), workers=3, slo_ns=9, late=late, faults=faults).status, minlength=5).tolist())
+        ended = simulate(arrived, SMALL, named("slackfit"), workers=3, slo_ns=9, late=late, faults=faults)
+        print(np.bincount(ended.status, minlength=5).tolist())
 """
 
 

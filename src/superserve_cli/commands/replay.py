@@ -1,2 +1,210 @@
-def replay() -> None:
-    """(being written)."""
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from superserve_cli.profiles import Profile
+    from superserve_cli.reports import Run
+    from superserve_cli.traces import Trace
+
+TRACE = "azure (synthetic), azure:FILE, poisson, bursty, file:PATH; see `superserve list traces`."
+LOAD = "Offered rate / the rate that the median served subnet sustains at the largest batch on all workers [default: 0.9]."
+DEFAULT_LOAD = 0.9
+DEFAULT_WORKERS = 8
+
+
+def replay(
+    trace: Annotated[str, typer.Option(help=TRACE, show_default=False)],
+    profile: Annotated[str | None, typer.Option(help="A profile, Parquet or CSV, or a shipped one's name.", show_default="cpu")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="What decides; repeatable.", show_default="all of them")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many workers.", show_default=str(DEFAULT_WORKERS))] = None,
+    slo_ms: Annotated[
+        float | None, typer.Option(help="SLO of requests that have none.", show_default="1.2 x the slowest batch, at least 20 ms")
+    ] = None,
+    late: Annotated[
+        str | None, typer.Option(help="What becomes of requests that no choice can meet: drop, shed, serve.", show_default="shed")
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(help="fixed: as planned; measured: drawn from the profile's quantiles.", show_default="measured if it has them"),
+    ] = None,
+    subnets: Annotated[str | None, typer.Option(help="all, or ID,ID,...", show_default="those that none dominates")] = None,
+    load: Annotated[float | None, typer.Option(help=LOAD, show_default=False)] = None,
+    mean_qps: Annotated[float | None, typer.Option(help="Offered requests per second, instead of --load.", show_default=False)] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds of trace to generate.", show_default="60")] = None,
+    seed: Annotated[int | None, typer.Option(help="What trace and service times are drawn from.", show_default="0")] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send the trace to this server, open-loop, instead of simulating.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the run goes.", show_default="runs/<trace>-<n>")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Replay a trace, simulated or against a live server, and report who met the deadline.
+
+    With --target, the server decides: --policy, --profile, --workers, --late, --service and --subnets are then an error.
+    """
+    from superserve_cli import console, reports
+    from superserve_cli.errors import BadOption
+
+    _refuse_both({"--load": load, "--mean-qps": mean_qps})
+    asked = {"qps": mean_qps, "load": load, "duration_s": duration, "seed": seed, "slo_ms": slo_ms}
+    folder = out or _next_folder(trace)
+    if target is None:
+        rules = {"workers": DEFAULT_WORKERS if workers is None else workers, "late": late or "shed", "service": service}
+        runs = _simulated(trace, asked, profile, policy, subnets, rules, lambda: reports.claim_folder(folder, overwrite))
+    else:
+        decided = {
+            "--policy": policy,
+            "--profile": profile,
+            "--workers": workers,
+            "--late": late,
+            "--service": service,
+            "--subnets": subnets,
+        }
+        if given := [option for option, value in decided.items() if value is not None]:
+            raise BadOption(f"{', '.join(given)} cannot go with --target: the server decides", hint=f"leave {', '.join(given)} out")
+        runs = [_live(target, trace, asked, lambda: reports.claim_folder(folder, overwrite))]
+    summary = _write(folder, runs)
+    if json:
+        console.as_json(summary)
+    else:
+        console.table("", reports.NARROW, reports.narrow_rows(summary.get("policies", [summary])))
+    for problem in [problem for run in runs for problem in run.manifest["problems"]]:
+        console.warn(f"this run is not valid: {problem}")
+    console.note(f"report: {folder / 'report.html'}")
+
+
+def _simulated(
+    name: str,
+    asked: dict[str, Any],
+    profile: str | None,
+    policy: list[str] | None,
+    subnets: str | None,
+    rules: dict[str, Any],
+    claim: Callable[[], None],
+) -> list["Run"]:
+    from superserve_cli import console, engine, policies, profiles, reports
+    from superserve_cli.reports import manifest
+
+    served = profiles.load(profile).served(subnets)
+    chosen = [policies.named(spec) for spec in policy] if policy else policies.every(served)
+    slo_ns = _slo_ns(asked["slo_ms"], served.default_slo_ns())
+    rules["service"] = rules["service"] or ("fixed" if served.quantiles_ns is None else "measured")
+    engine.check(served, slo_ns=slo_ns, **rules)
+    for decides in chosen:
+        policies.compile(decides, served, rules["workers"])  # a policy that cannot be served is refused before any work is done
+    arrived = _trace(name, asked, served.sustained_qps(rules["workers"]))
+    claim()
+    rules |= {"slo_ns": slo_ns, "seed": asked["seed"] or 0}
+    console.note(_told(arrived, served, **rules))
+    with console.waiting("compiling the simulator (the first time only)"):
+        from superserve_cli.engine.simulator import simulate, warm_up
+
+        warm_up()
+    runs = []
+    with console.progress("simulating") as progress:
+        for done, decides in enumerate(chosen):
+            progress(done, len(chosen), decides.name)
+            outcomes = simulate(arrived, served, decides, **rules)
+            runs.append(reports.Run(outcomes, manifest.simulated(arrived, served, decides, **rules)))
+        progress(len(chosen), len(chosen), "")
+    return runs
+
+
+def _live(target: str, name: str, asked: dict[str, Any], claim: Callable[[], None]) -> "Run":
+    from superserve_cli import console, reports, tasks
+    from superserve_cli.errors import BadOption
+    from superserve_cli.reports import manifest
+    from superserve_cli.serving import load
+
+    server = load.describe(target)
+    slo_ns = _slo_ns(asked["slo_ms"], manifest.server_slo_ns(server))
+    sustained = server.get("sustained_qps")
+    if sustained is None and asked["qps"] is None and not name.startswith("file:"):
+        raise BadOption("this server does not say what it sustains", hint="give --mean-qps")
+    arrived = _trace(name, asked, sustained or 0.0)
+    claim()
+    samples = tasks.load(server["task"], server.get("seed") or 0).test if server.get("task") else None
+    console.note(f"{len(arrived)} requests to {server['url']}, SLO {slo_ns / 1e6:g} ms, over {arrived.duration_ns / 1e9:.1f} s")
+    with console.progress("replaying") as progress:
+        run = load.replay(target, arrived, slo_ns, samples, progress=progress)
+    told = manifest.live(
+        arrived,
+        run.server,
+        slo_ns=slo_ns,
+        seed=asked["seed"] or 0,
+        problems=run.problems,
+        lag_p99_ns=run.lag_p99_ns,
+        idle_lag_ns=run.idle_lag_ns,
+    )
+    return reports.Run(run.outcomes, told)
+
+
+def _trace(name: str, asked: dict[str, Any], sustained_qps: float) -> "Trace":
+    """The trace, at the rate that was asked for, or at a load relative to what the workers sustain."""
+    from superserve_cli import traces
+    from superserve_cli.errors import BadOption
+
+    qps, load = asked["qps"], asked["load"]
+    if name.startswith("file:"):
+        if load is not None:
+            raise BadOption("--load cannot go with this trace: file: is replayed exactly as it is", hint="leave --load out")
+    elif qps is None:
+        load = DEFAULT_LOAD if load is None else load
+        if not 0 < load < float("inf"):
+            raise BadOption(f"--load is {load:g}; it must be a positive number", hint="0.9 is 90 % of what the median subnet sustains")
+        qps = load * sustained_qps
+    return traces.load(name, qps=qps, duration_s=asked["duration_s"], seed=asked["seed"])
+
+
+def _slo_ns(slo_ms: float | None, default_ns: int | None) -> int:
+    from superserve_cli import traces
+    from superserve_cli.errors import BadOption
+
+    if slo_ms is not None:
+        return traces.slo_ns(slo_ms)
+    if default_ns is None:
+        raise BadOption("this server does not say which SLO its requests have", hint="give --slo-ms")
+    return default_ns
+
+
+def _told(arrived: "Trace", served: "Profile", *, workers: int, slo_ns: int, late: str, service: str, seed: int) -> str:
+    qps = len(arrived) * 1e9 / arrived.duration_ns
+    load = qps / served.sustained_qps(workers)
+    synthetic = "synthetic " if arrived.synthetic else ""
+    return (
+        f"{len(arrived)} {synthetic}requests at {qps:.0f}/s (load {load:.2f}), SLO {slo_ns / 1e6:g} ms; {workers} workers, "
+        f"{len(served.subnets)} subnets of profile {served.metadata.get('name')}; late rule {late}, service {service}, seed {seed}"
+    )
+
+
+def _write(folder: Path, runs: list["Run"]) -> dict[str, Any]:
+    """One run in the folder itself, or several beside each other with a comparison of all."""
+    from superserve_cli import console, reports
+
+    if len(runs) == 1:
+        return reports.write_run(folder, runs[0])
+    with console.progress("reporting") as progress:
+        for done, run in enumerate(runs):
+            progress(done, len(runs) + 1, run.policy)
+            reports.write_run(folder / reports.folder_name(run.policy), run)
+        progress(len(runs), len(runs) + 1, "comparison")
+        return reports.write_comparison(folder, runs)
+
+
+def _refuse_both(options: dict[str, float | None]) -> None:
+    from superserve_cli.errors import BadOption
+
+    if len(given := [option for option, value in options.items() if value is not None]) > 1:
+        raise BadOption(f"{' and '.join(given)} both say how much load there is", hint="give one of them")
+
+
+def _next_folder(trace: str) -> Path:
+    """The first of runs/<trace>-1, -2, ... that is not there yet."""
+    name, n = trace.partition(":")[0], 1
+    while (folder := Path("runs") / f"{name}-{n}").exists():
+        n += 1
+    return folder

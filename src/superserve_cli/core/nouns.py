@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Subnet = str
 """A subnet's canonical text id: opaque to everybody but the SuperNet's own space."""
 
+NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 

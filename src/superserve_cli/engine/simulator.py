@@ -1,7 +1,7 @@
 """A trace, a profile and a policy, served in virtual time by the engine's own steps."""
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -9,17 +9,16 @@ from numpy.typing import NDArray
 
 from superserve_cli.core.outcomes import FAILED, NEVER, Outcomes
 from superserve_cli.engine import steps
+from superserve_cli.engine.check import check
 from superserve_cli.engine.compiled import array_heaps
 from superserve_cli.engine.compiled import simulate as compiled
 from superserve_cli.engine.tables import Classes, as_arrays, classes
-from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.policies import Policy
+from superserve_cli.policies.greedy import largest_fitting
 from superserve_cli.profiles import Profile
 from superserve_cli.profiles.profile import LEVELS
 from superserve_cli.traces.trace import Trace
 
-SERVICE: Final = ("fixed", "measured")
-MOST_WORKERS: Final = 32_767
 Fault = tuple[int, int, bool]
 """(time in ns, worker, whether it returns): a worker that is lost, or comes back."""
 
@@ -41,7 +40,7 @@ def simulate(
     `profile` holds the served subnets; `slo_ns` is for requests that have none of their own; `service` is `fixed` (every batch takes
     its plan_ns) or `measured` (drawn from the profile's quantiles, one uniform number per batch from `seed`). Raises BadOption.
     """
-    _check(profile, workers, slo_ns, late, service)
+    check(profile, workers, slo_ns, late, service)
     floors = () if trace.min_accuracy is None else np.unique(trace.min_accuracy).tolist()
     served = classes(policy, profile, workers, floors)
     requests = _requests(trace, served, slo_ns)
@@ -60,17 +59,11 @@ def simulate(
     return _outcomes(trace, requests, served, out)
 
 
-def _check(profile: Profile, workers: int, slo_ns: int, late: str, service: str) -> None:
-    if not 1 <= workers <= MOST_WORKERS:
-        raise BadOption(f"{workers} workers", hint=f"between 1 and {MOST_WORKERS} can be simulated")
-    if slo_ns <= 0:
-        raise BadOption(f"an SLO of {slo_ns} ns", hint="it must be positive")
-    if late not in steps.LATE_RULES:
-        raise Unknown("late rule", late, steps.LATE_RULES)
-    if service not in SERVICE:
-        raise Unknown("service rule", service, SERVICE)
-    if service == "measured" and profile.quantiles_ns is None:
-        raise BadOption("the profile has no quantiles to draw service times from", hint="use --service fixed, or measure a profile")
+def warm_up() -> None:
+    """Compile the simulator, or load it from the cache of an earlier process: seconds the first time, then a fraction of one."""
+    one = Profile(("one",), (1,), ((1,),), (None,))
+    fixed = Policy("fixed:one", largest_fitting)
+    simulate(Trace(np.zeros(1, np.int64)), one, fixed, workers=1, slo_ns=1)
 
 
 def _requests(trace: Trace, served: Classes, slo_ns: int) -> steps.Requests:
@@ -100,10 +93,11 @@ def _state(requests: steps.Requests, served: Classes, workers: int) -> steps.Sta
 
 
 def _world(trace: Trace, profile: Profile, service: str, faults: Sequence[Fault]) -> steps.World:
+    arrival_ns = trace.arrival_ns
     ordered = sorted(faults, key=lambda fault: (fault[0], fault[2], fault[1]))
     quantiles = profile.quantiles_ns if service == "measured" and profile.quantiles_ns is not None else np.empty(0, np.int64)
     return steps.World(
-        arrival_ns=trace.arrival_ns,
+        arrival_ns=arrival_ns if arrival_ns.flags.writeable else arrival_ns.copy(),  # read-only arrays would be compiled for anew
         fault_ns=np.array([*(at for at, _, _ in ordered), steps.NEVER], np.int64),
         fault=np.array([*(~worker if back else worker for _, worker, back in ordered), 0], np.int64),
         quantiles_ns=np.ascontiguousarray(quantiles).reshape(-1),

@@ -55,6 +55,16 @@ POLICIES: Final[dict[str, tuple[str, Callable[[str], Policy]]]] = {
 ALL: Final = ("slackfit", "max-batch", "max-accuracy", "infaas")
 
 
+def described() -> dict[str, str]:
+    """Every name that `named` knows, and what it stands for."""
+    others = {e.name: f"from the package {e.dist.name if e.dist else e.value}" for e in entry_points(group="superserve.policies")}
+    return (
+        {name: about for name, (about, _) in POLICIES.items()}
+        | others
+        | {"FILE.py:NAME": "your own: NAME(profile, workers) -> choose(slack_ns, depth)"}
+    )
+
+
 def named(spec: str) -> Policy:
     """The policy of a command-line name; raises Unknown, BadOption or BadFile."""
     if ".py:" in spec:
@@ -64,7 +74,7 @@ def named(spec: str) -> Policy:
         return POLICIES[name][1](argument)
     for extension in entry_points(group="superserve.policies", name=name):
         return Policy(spec, extension.load())
-    raise Unknown("policy", name, [*POLICIES, *(e.name for e in entry_points(group="superserve.policies")), "FILE.py:NAME"])
+    raise Unknown("policy", name, described())
 
 
 def every(profile: Profile) -> list[Policy]:

@@ -24,7 +24,9 @@ def batch_sizes(text: str) -> tuple[int, ...]:
 def rounds(count: int) -> int:
     """How many rounds; raises BadOption for fewer than the two that can be compared."""
     if count < FEWEST_ROUNDS:
-        raise BadOption(f"--rounds is {count}; it must be at least {FEWEST_ROUNDS}", hint="20 take about a minute, 100 give a p99")
+        raise BadOption(
+            f"--rounds is {count}; it must be at least {FEWEST_ROUNDS}", hint="50 take about a minute, 100 give every cell a p99 of its own"
+        )
     return count
 
 

@@ -24,7 +24,8 @@ def write_plot(path: Path, profile: Profile) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.legend(loc="lower right", facecolor="white", frameon=True, edgecolor=figures.GRID)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right", facecolor="white", frameon=True, edgecolor=figures.GRID)
 
     figures.write(path, title, draw)
 
@@ -40,8 +41,10 @@ def _draw_front(axes: Axes, profile: Profile, batch_size: int, colour: str) -> N
         axes.plot(*zip(*others, strict=True), "o", markersize=4, color=colour, alpha=0.22, markeredgewidth=0)
     if best:
         axes.plot(*zip(*map(at, best), strict=True), "o-", color=colour, markersize=5.5, linewidth=1.6, label=f"batch size {batch_size}")
-    for subnet in {best[0], best[-1]} if best else ():
-        below = subnet == best[0]
-        axes.annotate(
-            subnet, at(subnet), (0, -14 if below else 9), textcoords="offset points", ha="center", color=figures.MUTED, fontsize=8
-        )
+    if best:
+        _label(axes, best[0], at(best[0]), (9, -2), "left")
+        _label(axes, best[-1], at(best[-1]), (-9, 0), "right")
+
+
+def _label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[int, int], side: str) -> None:
+    axes.annotate(text, at, offset, textcoords="offset points", ha=side, va="center", color=figures.MUTED, fontsize=8)

@@ -64,6 +64,12 @@ class Profile:
                 yield Cell(subnet, size, plan_ns, accuracy)
 
     @property
+    def about(self) -> str:
+        """In a line: how much it holds, of which SuperNet, measured where."""
+        measured = ", ".join(f"{self.metadata[key]}" for key in ("supernet", "device", "dtype", "backend") if self.metadata.get(key))
+        return f"{len(self.subnets)} subnets x {len(self.batch_sizes)} batch sizes: {measured or 'origin unknown'}"
+
+    @property
     def smallest(self) -> int:
         """The smallest profiled batch size."""
         return self.batch_sizes[0]

@@ -1,0 +1,22 @@
+"""Where results come from: when, by which command, with which versions."""
+
+import platform
+import sys
+from datetime import UTC, datetime
+
+from superserve_cli import __version__
+
+
+def created() -> str:
+    """Now, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def command() -> list[str]:
+    """The command line of this process, as a person would type it."""
+    return ["superserve", *sys.argv[1:]]
+
+
+def versions() -> dict[str, str]:
+    """The versions that every result depends on."""
+    return {"superserve": __version__, "python": platform.python_version()}

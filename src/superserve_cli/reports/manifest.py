@@ -1,0 +1,95 @@
+"""The manifest of a run: everything that a reader must know to judge its figures, or to run it again."""
+
+from typing import Any
+
+from superserve_cli import traces
+from superserve_cli.core import provenance
+from superserve_cli.core.nouns import NS_PER_S, NS_PER_US
+from superserve_cli.policies import Policy
+from superserve_cli.profiles import Profile
+from superserve_cli.reports.run import SCHEMA
+from superserve_cli.traces import Trace
+
+
+def simulated(
+    trace: Trace, profile: Profile, policy: Policy, *, workers: int, slo_ns: int, late: str, service: str, seed: int
+) -> dict[str, Any]:
+    """The manifest of a simulated run; its hardware is the profile's, for the machine that simulates leaves no trace in it."""
+    offered_qps = _offered_qps(trace)
+    return {
+        **_common(trace, slo_ns),
+        "kind": "simulated",
+        "policy": policy.name,
+        "late": late,
+        "service": service,
+        "workers": workers,
+        "seed": seed,
+        "load": offered_qps / profile.sustained_qps(workers),
+        "profile": {
+            **{key: profile.metadata.get(key) for key in ("name", "hash", "supernet", "device")},
+            "subnets": list(profile.subnets),
+        },
+        "hardware": {key: profile.metadata.get(key) for key in ("device", "threads", "dtype", "backend")},
+        "versions": provenance.versions(),
+        "target": None,
+        "valid": True,
+        "problems": [],
+    }
+
+
+def live(
+    trace: Trace, server: dict[str, Any], *, slo_ns: int, seed: int, problems: list[str], lag_p99_ns: int, idle_lag_ns: int
+) -> dict[str, Any]:
+    """The manifest of a run against a live server, from what the server says of itself."""
+    offered_qps, sustained_qps = _offered_qps(trace), server.get("sustained_qps")
+    return {
+        **_common(trace, slo_ns),
+        "kind": "live",
+        "policy": server.get("policy"),
+        "late": server.get("late"),
+        "service": None,
+        "workers": server.get("workers"),
+        "seed": seed,
+        "load": offered_qps / sustained_qps if sustained_qps else None,
+        "profile": {
+            "name": server.get("profile"),
+            "hash": server.get("profile_hash"),
+            "supernet": server.get("supernet"),
+            "device": server.get("profile_device"),
+            "subnets": [entry["id"] for entry in server.get("subnets", [])],
+        },
+        "hardware": server.get("hardware") or {},
+        "versions": {**(server.get("versions") or {"server": server.get("server")}), **provenance.versions()},
+        "target": server.get("url"),
+        "valid": not problems,
+        "problems": problems,
+        "lag_p99_ns": lag_p99_ns,
+        "idle_lag_p99_ns": idle_lag_ns,
+    }
+
+
+def server_slo_ns(server: dict[str, Any]) -> int | None:
+    """The SLO that a server gives to requests without one, if it says so."""
+    return server["slo_us"] * NS_PER_US if server.get("slo_us") else None
+
+
+def _common(trace: Trace, slo_ns: int) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "created": provenance.created(),
+        "command": provenance.command(),
+        "slo_ns": slo_ns,
+        "offered_qps": _offered_qps(trace),
+        "duration_s": trace.duration_ns / NS_PER_S,
+        "trace": {
+            **trace.metadata,
+            "source": trace.source,
+            "hash": traces.content_hash(trace),
+            "requests": len(trace),
+            "synthetic": trace.synthetic,
+        },
+    }
+
+
+def _offered_qps(trace: Trace) -> float:
+    return len(trace) * NS_PER_S / trace.duration_ns
