@@ -13,7 +13,7 @@ from superserve_cli.serving.load.answers import Answer, Broken, read_answer, rea
 from superserve_cli.serving.load.questions import Questions
 from superserve_cli.serving.load.target import Target, parse
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, read_request, write_response
-from superserve_cli.tasks.task import Split
+from superserve_cli.tasks import Split
 from superserve_cli.traces.trace import Trace
 
 

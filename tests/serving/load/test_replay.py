@@ -17,7 +17,7 @@ from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED, S
 from superserve_cli.errors import BadOption
 from superserve_cli.serving.load import LiveRun, replay
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, read_request, write_response
-from superserve_cli.tasks.task import Split
+from superserve_cli.tasks import Split
 from superserve_cli.traces.trace import Trace
 
 CLASSES = 10

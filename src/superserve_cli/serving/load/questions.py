@@ -10,7 +10,7 @@ from superserve_cli.errors import BadOption
 from superserve_cli.serving.load.target import Target
 from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
 from superserve_cli.serving.tensors import DTYPES, Invalid
-from superserve_cli.tasks.task import Split
+from superserve_cli.tasks import Split
 from superserve_cli.traces.trace import Trace
 
 MARK: Final = 11_111_111_111_111_111_111

@@ -14,7 +14,7 @@ from superserve_cli.serving.load.pace import Clock, idle_lag_ns, pace, quiet
 from superserve_cli.serving.load.pool import Pool
 from superserve_cli.serving.load.questions import Questions
 from superserve_cli.serving.load.target import Target, find
-from superserve_cli.tasks.task import Split
+from superserve_cli.tasks import Split
 from superserve_cli.traces.trace import Trace
 
 CONNECTIONS: Final = 900
