@@ -49,6 +49,14 @@ def test_chunked_bodies_are_joined(client: Client) -> None:
     assert client.exchanges[0].body == b"abcde"
 
 
+def test_a_connection_may_be_used_for_ever(client: Client) -> None:
+    for _ in range(MOST_HEAD_BYTES // 20):
+        client.send(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n")
+    client.send(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + b"x" * 100)
+    assert client.exchanges[-1].body == b"x" * 100
+    assert client.sent == b""
+
+
 def test_pipelined_requests_are_answered_in_their_order(client: Client) -> None:
     client.send(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n")
     first, second, third = client.exchanges
@@ -88,7 +96,7 @@ def test_who_expects_100_continue_is_told_to_go_on(client: Client) -> None:
         (b"POST / HTTP/1.1\r\nContent-Length: 101\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 101\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" + b"a" * 101, 413),
-        (b"GET / HTTP/1.1\r\nX: " + b"a" * MOST_HEAD_BYTES, 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 2 * MOST_HEAD_BYTES, 431),
         (b"this is not http\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
@@ -101,7 +109,8 @@ def test_what_is_too_large_or_no_http_is_refused_once_and_the_connection_closed(
 ) -> None:
     async def talk() -> Client:
         client = Client(wire())
-        client.send(message)
+        for at in range(0, len(message), 50_000):
+            client.send(message[at : at + 50_000])
         client.send(b"more of it")
         return client
 

@@ -107,8 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._exchange = Exchange(self)
         self._chunks: list[bytes] = []
         self._head_bytes = self._body_bytes = 0
-        self._in_head = True
-        self._refused = self._paused = False
+        self._in_head = self._refused = self._paused = False
 
     @property
     def draining(self) -> bool:
@@ -139,6 +138,7 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes have come."""
         if self._refused:
             return
+        begun = self._exchange if self._in_head else None
         try:
             self._parser.feed_data(self._site.buffer[:nbytes])
         except httptools.HttpParserUpgrade:  # answered as if it had not asked; what follows may be in another protocol
@@ -146,7 +146,8 @@ class Connection(asyncio.BufferedProtocol):
             self._pipeline[-1].closes = True
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is not HTTP/1.1: {error}")
-        self._head_bytes = self._head_bytes + nbytes if self._in_head else 0
+        # only a head that a whole read does not end can go on for ever: what a single read holds is little
+        self._head_bytes = self._head_bytes + nbytes if self._in_head and self._exchange is begun else 0
         if self._head_bytes > MOST_HEAD_BYTES:
             self._refuse(431, f"the request's head is longer than {MOST_HEAD_BYTES} bytes")
         self._hand_over()
@@ -198,7 +199,6 @@ class Connection(asyncio.BufferedProtocol):
         """The request is whole."""
         if self._refused:
             return
-        self._in_head = True
         self._exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._pipeline.append(self._exchange)
         self._whole.append(self._exchange)
