@@ -18,6 +18,7 @@ from superserve_cli.reports import comparison, described, folders, markdown, not
 from superserve_cli.reports.summary import summarize
 
 KNOWN: Final = "superserve knows profiles, traces, outcomes, run folders, comparisons and SuperNet folders"
+CSV: Final = (".csv", ".csv.gz")
 PROVENANCE: Final = ("hash", "supernet", "device", "threads", "dtype", "backend", "dataset", "seed", "created", "versions")
 
 
@@ -59,17 +60,24 @@ def _readers(path: Path) -> dict[str, Callable[[Path], Contents]]:
 
 def _schema(path: Path) -> str:
     """What a single file claims to hold."""
-    if path.name.endswith((".csv", ".csv.gz")):
+    if path.name.endswith(CSV):
         return _schema_of_csv(path)
     if path.suffix == ".json":
         return _schema_of_json(path)
+    if "schema" not in (claims := _claims(path)):
+        raise BadFile(f"{path} is Parquet, but does not say which superserve schema it holds", hint=KNOWN)
+    return str(claims["schema"])
+
+
+def _claims(path: Path) -> Mapping[str, Any]:
+    """What a Parquet file says about itself: superserve's metadata, or nothing."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        return str(json.loads(metadata[KEY])["schema"])
+        claims = json.loads((pq.read_schema(path).metadata or {}).get(KEY, "{}"))
     except (pa.ArrowException, OSError):
         raise BadFile(f"{path} is neither Parquet nor CSV", hint=KNOWN) from None
-    except (KeyError, ValueError, TypeError):
-        raise BadFile(f"{path} is Parquet, but does not say which superserve schema it holds", hint=KNOWN) from None
+    except ValueError:
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def _schema_of_csv(path: Path) -> str:
@@ -133,14 +141,15 @@ def _numbers(profile: profiles.Profile) -> dict[str, Any]:
 
 def _trace(path: Path) -> Contents:
     trace = traces.load(f"file:{path}", qps=None, duration_s=None, seed=None)
+    source = trace.source if path.name.endswith(CSV) else str(_claims(path).get("source", trace.source))
     facts = [
         ("schema", "trace/1"),
-        ("source", trace.source),
+        ("source", source),
         ("hash", traces.content_hash(trace)[:12]),
         *_metadata(trace.metadata, ("seed", "parameters")),
     ]
     found = traces.statistics(trace)
-    data = {"source": trace.source, "hash": traces.content_hash(trace), **found, "metadata": dict(trace.metadata)}
+    data = {"source": source, "hash": traces.content_hash(trace), **found, "metadata": dict(trace.metadata)}
     return Contents("trace", facts, ("arrivals", "value"), traces.describe(found), data)
 
 

@@ -125,8 +125,9 @@ def report(runs: Sequence[Path], out: Path | None) -> tuple[dict[str, Any], Path
     """
     found = [run for folder in runs for run in find_runs(folder)]
     single = len(found) == 1 and found[0] == runs[0]
-    home = out or (runs[0] if len(runs) == 1 and runs[0].is_dir() else None)
-    if home and home != runs[0]:
+    own = runs[0] if len(runs) == 1 and runs[0].is_dir() else None
+    home = out or own
+    if home and home != own:
         _check_free(home)
     if single:
         run = read_run(found[0])
