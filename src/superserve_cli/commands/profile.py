@@ -18,7 +18,7 @@ def profile(
     supernet: Annotated[Path | None, typer.Argument(help="Folder of a SuperNet; without it the shipped one.", show_default=False)] = None,
     batch_sizes: Annotated[str, typer.Option(help="Batch sizes to measure.")] = "1,2,4,8,16",
     subnets: Annotated[str, typer.Option(help="all, pareto, or a number: so many, spread over the front.")] = "all",
-    rounds: Annotated[int, typer.Option(help="Samples of every subnet and batch size; from 100 on each has a p99 of its own.")] = 20,
+    rounds: Annotated[int, typer.Option(help="Samples of every subnet and batch size; from 100 on each has a p99 of its own.")] = 50,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: one less than the cores).", min=1, show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Decides the order of the measurements.", min=0)] = 0,
@@ -53,12 +53,15 @@ def profile(
 def _subject(supernet: Path | None, which: str, sizes: tuple[int, ...], device: str, threads: int | None, seed: int) -> "Subject":
     from superserve_cli import supernet as supernets
     from superserve_cli import tasks
+    from superserve_cli.errors import BadFile
     from superserve_cli.profiles import asked
     from superserve_cli.profiles.subject import Subject
     from superserve_cli.serving.workers.torch_worker import TorchWorker
 
     held = supernets.load(supernet)
-    task = tasks.load(held.metadata["task"]["spec"], held.metadata["task"]["seed"])
+    if "task" not in held.metadata:
+        raise BadFile(f"{held.name} does not say which task it learnt", hint="`superserve build` writes SuperNets that do")
+    task = tasks.load(held.metadata["task"]["name"], held.metadata["task"]["seed"])
     return Subject(
         supernet=held.name,
         supernet_hash=held.hash,

@@ -30,6 +30,8 @@ OPTIONAL: Final = {
     "params": pa.int64(),
 }
 HINT: Final = "write one with `superserve profile`"
+LONGEST_NS: Final = 100 * 86_400 * 10**9
+LARGEST_BATCH: Final = 2**31 - 1
 DEFAULT: Final = "cpu"
 """The shipped profile that `--profile` falls back to."""
 
@@ -71,7 +73,7 @@ def _read_parquet(path: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 def _read_csv(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     try:
-        with path.open(newline="", encoding="utf-8") as text:
+        with path.open(newline="", encoding="utf-8-sig") as text:
             rows = list(csv.DictReader(text))
     except FileNotFoundError:
         raise BadFile(f"there is no {path}", hint=HINT) from None
@@ -88,12 +90,16 @@ def _read_csv(path: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 def _csv_row(path: Path, number: int, row: dict[str, str]) -> dict[str, Any]:
     try:
-        latency_ms = float(row["latency_ms"])
-        if not math.isfinite(latency_ms):
+        if None in row or None in row.values():
+            raise ValueError("it has not as many fields as the header")
+        latency_ms, size = float(row["latency_ms"]), int(row["batch_size"])
+        if not (math.isfinite(latency_ms) and ms_to_ns(abs(latency_ms)) <= LONGEST_NS):
             raise ValueError(f"latency_ms is {row['latency_ms']}")
+        if size > LARGEST_BATCH:
+            raise ValueError(f"batch_size is {size}")
         accuracy = float(row["accuracy"]) if row.get("accuracy") else None
-        return {"subnet": row["subnet"], "batch_size": int(row["batch_size"]), "plan_ns": ms_to_ns(latency_ms), "accuracy": accuracy}
-    except (TypeError, ValueError) as error:
+        return {"subnet": row["subnet"], "batch_size": size, "plan_ns": ms_to_ns(latency_ms), "accuracy": accuracy}
+    except ValueError as error:
         raise BadFile(
             f"{path}, line {number}: {error}", hint="write subnet, batch_size, latency_ms and accuracy as text and numbers"
         ) from error
@@ -127,8 +133,8 @@ def _check_values(path: Path, subnet: list[str], size: list[int], plan: list[int
         where = f"{path}: subnet {s!r}, batch size {b}"
         if not s or b < 1:
             raise BadFile(f"{where}: a row needs a subnet and a batch size of at least 1", hint=HINT)
-        if ns <= 0:
-            raise BadFile(f"{where}: the latency is {ns} ns; it must be positive", hint=HINT)
+        if not 0 < ns <= LONGEST_NS:
+            raise BadFile(f"{where}: the latency is {ns} ns; it must be positive, and less than 100 days", hint=HINT)
         if a is not None and not 0 <= a <= 1:
             raise BadFile(f"{where}: the accuracy is {a}; it must lie in 0..1", hint="write 78.2 % as 0.782")
 
