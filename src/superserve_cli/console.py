@@ -6,13 +6,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from superserve_cli.core import nouns
+if TYPE_CHECKING:  # it brings numpy, a third of the start-up time
+    from superserve_cli.core import nouns
 
 WIDE_ENOUGH = 120
 REDRAW_S = 0.2
@@ -65,7 +67,7 @@ def error(text: str, hint: str = "") -> None:
 
 
 @contextmanager
-def progress(title: str, quiet: bool = False) -> Iterator[nouns.Progress]:
+def progress(title: str, quiet: bool = False) -> "Iterator[nouns.Progress]":
     """A bar on stderr with the time left, which work moves by calling what this yields.
 
     A `quiet` one is drawn only inside such a call: no thread of its own disturbs what is being timed between them.

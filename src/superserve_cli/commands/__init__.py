@@ -14,4 +14,9 @@ def register(app: typer.Typer) -> None:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=verb)
         else:
-            app.command(verb)(command)
+            app.command(verb, short_help=_summary(command.__doc__))(command)
+
+
+def _summary(docstring: str) -> str:
+    """Its first paragraph, which Typer would cut off at the end of a line."""
+    return " ".join(docstring.split("\n\n", maxsplit=1)[0].split())

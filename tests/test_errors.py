@@ -1,0 +1,30 @@
+import re
+
+import pytest
+
+from superserve_cli import errors
+from superserve_cli.errors import BadFile, BadOption, NotComparable, Regression, SuperserveError, Unknown, Unreachable
+
+TREE: list[type[SuperserveError]] = [BadFile, BadOption, Unknown, Unreachable, NotComparable, Regression]
+
+
+def test_the_documented_tree_is_the_real_one() -> None:
+    assert errors.__doc__ is not None
+    drawn = re.findall(r"^[├└]── (\w+)", errors.__doc__, re.MULTILINE)
+    assert drawn == [error.__name__ for error in TREE]
+    assert set(SuperserveError.__subclasses__()) >= set(TREE)
+
+
+def test_what_the_user_did_wrong_exits_with_two_and_a_regression_with_three() -> None:
+    assert {error.exit_code for error in TREE if error is not Regression} == {2}
+    assert Regression("worse").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("slackfitt", "did you mean slackfit?"), ("zebra", "choose one of: slackfit, infaas"), ("", "choose one of: slackfit, infaas")],
+)
+def test_an_unknown_name_is_answered_with_the_likeliest_or_with_all(name: str, hint: str) -> None:
+    error = Unknown("policy", name, iter(["slackfit", "infaas"]))
+    assert str(error) == f"no policy {name!r}"
+    assert error.hint == hint
