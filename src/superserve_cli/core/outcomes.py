@@ -105,9 +105,12 @@ def read(path: Path) -> tuple[Outcomes, dict[str, Any]]:
     status = pc.index_in(table["status"], pa.array(STATUSES))
     if status.null_count:
         raise BadFile(f"{path}: a status is none of {', '.join(STATUSES)}", hint=HINT)
+    ids = _numbers(table["id"], NEVER)
+    if len(twice := ids[1:][np.diff(ids) == 0]):
+        raise BadFile(f"{path}: request {twice[0]} has several outcomes", hint=HINT)
     encoded = table["subnet"].combine_chunks().dictionary_encode()
     return Outcomes(
-        id=_numbers(table["id"], NEVER),
+        id=ids,
         arrival_ns=_numbers(table["arrival_ns"], NEVER),
         deadline_ns=_numbers(table["deadline_ns"], NEVER),
         start_ns=_numbers(table["start_ns"], NEVER),

@@ -1,0 +1,40 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from superserve_cli.app import run
+from tests.reports.runs import keep, steady
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_it_says_what_a_run_folder_is_and_holds(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    keep(tmp_path, steady())
+    assert run(["inspect", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for words in ("run folder", "slackfit", "SYNTHETIC", "SLO attainment", "90.00 %"):
+        assert words in said
+
+
+def test_json_holds_numbers(tmp_path: Path, capsys: Capture) -> None:
+    keep(tmp_path, steady())
+    assert run(["inspect", str(tmp_path / "outcomes.parquet"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["kind"] == "outcomes of a run"
+    assert found["summary"]["attainment"] == 0.9
+
+
+def test_a_broken_supernet_folder_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "supernet.json").write_text("{}")
+    assert run(["inspect", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_is_not_ours_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    assert run(["inspect", str(tmp_path / "notes.txt")]) == 2
+    said = capsys.readouterr().err
+    assert "neither Parquet nor CSV" in said
+    assert said.count("\n") == 1
