@@ -130,6 +130,7 @@ def test_a_client_that_hangs_up_is_told_to_its_unanswered_exchanges_once(client:
     client.exchanges[1].respond(200, b"")
     client.connection.connection_lost(None)
     assert gone == [0, 2]
+    client.site.drain()
     client.exchanges[0].respond(200, b"late")
     assert client.sent == b""
 
@@ -163,13 +164,14 @@ def test_a_client_that_asks_without_end_is_not_read_until_answers_are_sent(clien
 
 
 def test_a_draining_site_closes_idle_connections_now_and_the_others_with_their_last_answer(wire: Callable[[], Any], client: Client) -> None:
-    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    client.send(b"GET / HTTP/1.1\r\n\r\n" * 2)
     idle, idle_wire = client.site.connect(), wire()
     idle.connection_made(idle_wire)
     client.site.drain()
     assert idle_wire.closed
-    assert not client.wire.closed
     client.exchanges[0].respond(200, b"")
+    assert not client.wire.closed
+    client.exchanges[1].respond(200, b"")
     assert client.wire.closed
 
 

@@ -48,7 +48,7 @@ class Exchange:
     def respond(self, status: int, body: bytes, content_type: str = JSON, headers: str = "") -> None:
         """Answer; `headers` are whole lines, each with its line end. An answer to a client that is gone goes nowhere."""
         self.on_gone = None
-        self.closes = self.closes or self._connection.draining
+        self.closes = self.closes or self._connection.ends_with(self)
         close = "Connection: close\r\n" if self.closes else ""
         head = b"%b%b\r\nContent-Length: %d\r\n%b\r\n" % (_HEADS[status], content_type.encode(), len(body), (headers + close).encode())
         self._answer = head if self.method == "HEAD" else head + body
@@ -109,10 +109,9 @@ class Connection(asyncio.BufferedProtocol):
         self._head_bytes = self._body_bytes = 0
         self._in_head = self._refused = self._paused = False
 
-    @property
-    def draining(self) -> bool:
-        """Whether the server is about to stop."""
-        return self._site.draining
+    def ends_with(self, exchange: Exchange) -> bool:
+        """Whether the server is about to stop, and the client has asked for nothing more than this."""
+        return self._site.draining and bool(self._pipeline) and self._pipeline[-1] is exchange
 
     # what the event loop calls
 

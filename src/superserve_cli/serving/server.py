@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,6 +33,7 @@ MOST_BODY_BYTES: Final = 64 * 1024 * 1024
 LONGEST_DRAIN_S: Final = 30.0
 DRAIN_STEP_S: Final = 0.01
 FLUSH_S: Final = 1.0
+BACKLOG: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class Server:
         """Take the port; health is answered from now on. Raises Unreachable."""
         settings = self._settings
         try:
-            self._listening = await asyncio.get_running_loop().create_server(self._site.connect, settings.host, settings.port)
+            self._listening = await asyncio.get_running_loop().create_server(
+                self._site.connect, settings.host, settings.port, backlog=BACKLOG
+            )
         except OSError as error:
             why = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
             where = f"{settings.host}:{settings.port}"
@@ -97,6 +101,7 @@ class Server:
         for worker in self._workers:
             worker.report_to(router)
         self._service.objectives = Objectives(settings.slo_ns)
+        gc.freeze()  # what is there now stays: a collection during a burst need not look at it
         self._service.router = router
 
     async def drain(self) -> None:

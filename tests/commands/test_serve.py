@@ -1,0 +1,196 @@
+"""The command as users start it: a real process on the shipped SuperNet, real HTTP."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from superserve_cli.app import run
+from superserve_cli.core import outcomes
+from superserve_cli.core.outcomes import STATUSES
+from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
+
+SLOW = 120
+MODEL = "/v2/models/conv-glyphs"
+
+
+@pytest.fixture(scope="module")
+def front() -> list[str]:
+    described = json.loads(files("superserve_cli.supernet").joinpath("data", "supernet.json").read_text())
+    return list(described["front"])
+
+
+@pytest.fixture(scope="module")
+def profile(front: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("serve") / "profile.csv"
+    rows = [f"{subnet},{size},{2 + rank + size},{0.8 + 0.01 * rank}" for rank, subnet in enumerate(front) for size in (1, 4)]
+    path.write_text("\n".join(["subnet,batch_size,latency_ms,accuracy", *rows]) + "\n")
+    return path
+
+
+class Served:
+    """A `superserve serve` process and a client's connection to it."""
+
+    def __init__(self, profile: Path) -> None:
+        self.out = profile.parent / "run"
+        command = [sys.executable, "-m", "superserve_cli", "serve", "--profile", str(profile), "--port", "0", "--slo-ms", "2000"]
+        self.process = subprocess.Popen([*command, "--out", str(self.out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline()
+        self.port = int(self.line.split("http://127.0.0.1:")[1].split()[0])
+
+    def ask(self, method: str, path: str, body: object = b"", **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SLOW)
+        connection.request(method, path, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        said = answer.status, answer.headers, answer.read()
+        connection.close()
+        return said
+
+    def infer(self, body: object) -> tuple[int, Any]:
+        status, _, answer = self.ask("POST", f"{MODEL}/infer", body)
+        return status, json.loads(answer)
+
+    def children(self) -> list[int]:
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False)
+        return [int(pid) for pid in listed.stdout.split()]
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def server(profile: Path) -> Iterator[Served]:
+    served = Served(profile)
+    yield served
+    served.stop()
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 1, 16, 16], "data": [0.5] * 256}], **changes}
+
+
+def test_the_first_line_says_what_is_served_where(server: Served) -> None:
+    assert server.line == f"serving conv-glyphs on http://127.0.0.1:{server.port} (slackfit, shed, 1 worker, SLO 2000 ms)\n"
+    assert server.ask("GET", "/v2/health/ready")[0] == 200
+
+
+def test_the_metadata_say_what_a_load_generator_needs(server: Served, front: list[str]) -> None:
+    said = json.loads(server.ask("GET", MODEL)[2])["parameters"]
+    assert {
+        "task": "glyphs",
+        "seed": 0,
+        "supernet": "conv-glyphs",
+        "policy": "slackfit",
+        "late": "shed",
+        "workers": 1,
+    }.items() <= said.items()
+    assert said["slo_us"] == 2_000_000
+    assert [subnet["id"] for subnet in said["subnets"]] == front
+    assert said["hardware"]["device"] == "cpu"
+    assert said["threads"] >= 1
+    assert "torch" in said["versions"]
+
+
+def test_json_and_binary_requests_get_the_same_logits_from_the_same_subnet(server: Served, front: list[str]) -> None:
+    status, answer = server.infer(asked(id="x"))
+    assert (status, answer["id"]) == (200, "x")
+    assert answer["parameters"]["subnet"] in front
+    assert answer["outputs"][0]["shape"] == [1, 20]
+    sent = InferRequest((Tensor("input", "FP32", np.full((1, 1, 16, 16), 0.5, np.float32)),), binary_output=True)
+    body, length = write_request(sent)
+    _, headers, raw = server.ask("POST", f"{MODEL}/infer", body, Inference_Header_Content_Length=str(length))
+    read = read_response(raw, int(headers["Inference-Header-Content-Length"]))
+    assert read.parameters["subnet"] == answer["parameters"]["subnet"]
+    np.testing.assert_allclose(read.outputs[0].data.ravel(), answer["outputs"][0]["data"], rtol=1e-5)
+
+
+def test_an_impossible_slo_is_a_504_and_a_generous_floor_is_kept(server: Served) -> None:
+    assert server.infer(asked(parameters={"timeout": 10}))[0] == 504
+    status, answer = server.infer(asked(parameters={"slo_us": 1_000_000, "min_accuracy": 0.83}))
+    assert status == 200
+    assert answer["parameters"]["accuracy"] >= 0.83
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (f"{MODEL}/infer", asked(inputs=[{**asked()["inputs"][0], "shape": [1, 16, 16]}]), 400),
+        (f"{MODEL}/infer", asked(inputs=[{**asked()["inputs"][0], "datatype": "INT64", "data": [1] * 256}]), 400),
+        (f"{MODEL}/infer", b"\0\1\2", 400),
+        ("/v2/models/other/infer", asked(), 404),
+    ],
+)
+def test_bad_requests_leave_the_server_serving(server: Served, path: str, body: object, status: int) -> None:
+    got, _, answer = server.ask("POST", path, body)
+    assert got == status
+    assert list(json.loads(answer)) == ["error"]
+    assert server.infer(asked())[0] == 200
+
+
+def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind(server: Served) -> None:
+    body = json.dumps(asked()).encode()
+    head = f"POST {MODEL}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    workers = server.children()
+    assert len(workers) == 1
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SLOW) as client, client.makefile("rb") as answers:
+        client.sendall((head + body) * 20)
+        assert b" 200 " in answers.readline()
+        server.process.send_signal(signal.SIGTERM)
+        rest = answers.read()
+    assert rest.count(b"HTTP/1.1 200 OK") + rest.count(b"HTTP/1.1 503 ") == 19
+    stdout, _ = server.process.communicate(timeout=SLOW)
+    assert (server.process.returncode, stdout) == (0, "")
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not list(Path("/dev/shm").glob(f"superserve_{server.process.pid}*"))
+    run, manifest = outcomes.read(server.out / "outcomes.parquet")
+    assert manifest["kind"] == "live"
+    assert {"met", "dropped"} <= {STATUSES[status] for status in run.status}
+    assert (server.out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--policy", "nonsense"], "no policy 'nonsense'"),
+        (["--late", "never"], "no late rule 'never'"),
+        (["--slo-ms", "0"], "--slo-ms is 0"),
+        (["--slo-ms", "nan"], "--slo-ms is nan"),
+        (["--slo-ms", "-3"], "--slo-ms is -3"),
+        (["--port", "99999"], "--port"),
+        (["--max-queue", "0"], "--max-queue"),
+        (["--threads", "0"], "--threads"),
+        (["--subnets", "d9"], "no subnet 'd9'"),
+        (["--profile", "missing.csv"], "there is no missing.csv"),
+        (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:8000"),
+    ],
+)
+def test_a_wrong_option_is_one_line(profile: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str) -> None:
+    assert run(["serve", "--profile", str(profile), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_line_and_no_worker_is_started(profile: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["serve", "--quiet", "--profile", str(profile), "--port", str(port)]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"cannot listen on 127.0.0.1:{port}: it is in use" in err
