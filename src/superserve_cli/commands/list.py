@@ -1,10 +1,10 @@
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 
-class What(str, Enum):
+class What(StrEnum):
     """What there are names for."""
 
     policies = "policies"

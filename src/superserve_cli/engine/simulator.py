@@ -77,12 +77,13 @@ def _requests(trace: Trace, served: Classes, slo_ns: int) -> steps.Requests:
 
 
 def _state(requests: steps.Requests, served: Classes, workers: int) -> steps.State:
-    per_class = np.bincount(np.asarray(requests.kind) + 1, minlength=len(served.floors) + 1)[1:]
+    several = len(served.floors) > 1
+    room = [int((np.asarray(requests.kind) == kind).sum()) for kind in range(len(served.floors))] if several else [len(requests.kind)]
     idle = array_heaps([workers])
     idle.key[:] = idle.id[:] = np.arange(workers)
     idle.size[0] = workers
     return steps.State(
-        queues=cast(steps.Heaps, array_heaps(per_class.tolist())),
+        queues=cast(steps.Heaps, array_heaps(room)),
         depth=np.zeros(len(served.floors), np.int64),
         idle=cast(steps.Heaps, idle),
         busy=cast(steps.Heaps, array_heaps([workers])),
@@ -113,18 +114,18 @@ def _nothing_yet(n: int) -> steps.Outcome:
         start_ns=column(np.int64),
         finish_ns=column(np.int64),
         ended_ns=column(np.int64),
-        cell=column(np.int16),
-        batch_size=column(np.int16),
-        worker=column(np.int16),
+        cell=column(np.int64),
+        batch_size=column(np.int32),
+        worker=column(np.int32),
         status=column(np.int8, FAILED),
     )
 
 
 def _outcomes(trace: Trace, requests: steps.Requests, served: Classes, out: steps.Outcome) -> Outcomes:
     profile, cell, ended_ns = served.profile, np.asarray(out.cell), np.asarray(out.ended_ns)
-    subnet_of_cell = np.repeat(np.arange(len(profile.subnets), dtype=np.int32), len(profile.batch_sizes))
-    subnet = np.append(subnet_of_cell, np.int32(-1))[cell]  # cell -1, no batch, is the last entry
-    accuracies = np.array([np.nan if a is None else a for a in (*profile.accuracies, None)])
+    sizes = len(profile.batch_sizes)
+    subnet_of = np.append(np.repeat(np.arange(len(profile.subnets), dtype=np.int32), sizes), np.int32(-1))  # cell -1, no batch, is the last
+    accuracy_of = np.append(np.repeat([np.nan if a is None else a for a in profile.accuracies], sizes), np.nan)
     ended_ns[ended_ns < 0] = np.asarray(requests.deadline_ns)[ended_ns < 0]
     return Outcomes(
         id=np.arange(len(trace)),
@@ -134,10 +135,10 @@ def _outcomes(trace: Trace, requests: steps.Requests, served: Classes, out: step
         finish_ns=np.asarray(out.finish_ns),
         ended_ns=ended_ns,
         subnets=profile.subnets,
-        subnet=subnet,
-        accuracy=accuracies[subnet],
-        batch_size=np.asarray(out.batch_size).astype(np.int32),
-        worker=np.asarray(out.worker).astype(np.int32),
+        subnet=subnet_of[cell],
+        accuracy=accuracy_of[cell],
+        batch_size=np.asarray(out.batch_size),
+        worker=np.asarray(out.worker),
         status=np.asarray(out.status),
         lag_ns=np.zeros(len(trace), np.int64),
         extra=_extra(trace),

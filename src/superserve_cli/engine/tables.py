@@ -39,13 +39,16 @@ class Classes:
 
 def classes(policy: Policy, profile: Profile, workers: int, floors: Iterable[float]) -> Classes:
     """The tables of a policy for requests without a floor, and for each of these floors."""
-    groups = {compile(policy, profile, workers).profile.subnets: (0.0, profile)}
+    whole = compile(policy, profile, workers)
+    groups = {whole.profile.subnets: (0.0, whole)}
     for floor in sorted(floors):
         able = profile.only([s for s, a in zip(profile.subnets, profile.accuracies, strict=True) if a is not None and a >= floor])
-        if able.subnets and (own := policy.restrict(able).subnets):
-            groups[own] = (floor, able)
+        if not able.subnets or not (own := policy.restrict(able).subnets):
+            break  # greater floors leave fewer subnets still
+        same = groups.get(own)
+        groups[own] = (floor, same[1] if same else compile(policy, able, workers))
     ordered = sorted(groups.values(), key=lambda group: group[0])
-    return Classes(profile, tuple(floor for floor, _ in ordered), lay_out(profile, [compile(policy, able, workers) for _, able in ordered]))
+    return Classes(profile, tuple(floor for floor, _ in ordered), lay_out(profile, [table for _, table in ordered]))
 
 
 def lay_out(profile: Profile, tables: list[DecisionTable]) -> Tables:

@@ -1,0 +1,29 @@
+"""What `superserve bench` measures: a function per name, each returning figures with their targets."""
+
+from collections.abc import Callable
+from typing import Final
+
+from superserve_cli.bench.actuate import actuate
+from superserve_cli.bench.decide import decide
+from superserve_cli.bench.figure import Figure, machine
+from superserve_cli.bench.simulate import simulate
+from superserve_cli.bench.start import start
+from superserve_cli.core.nouns import Progress
+from superserve_cli.errors import Unknown
+
+BENCHMARKS: Final[dict[str, Callable[[Progress], list[Figure]]]] = {
+    "simulate": simulate,
+    "decide": decide,
+    "actuate": actuate,
+    "start": start,
+}
+
+
+def named(name: str) -> Callable[[Progress], list[Figure]]:
+    """The benchmark of a name; raises Unknown."""
+    if name not in BENCHMARKS:
+        raise Unknown("benchmark", name, BENCHMARKS)
+    return BENCHMARKS[name]
+
+
+__all__ = ["BENCHMARKS", "Figure", "machine", "named"]
