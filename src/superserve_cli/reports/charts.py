@@ -66,6 +66,33 @@ class Point(NamedTuple):
     series: int | None
 
 
+class Label(NamedTuple):
+    """A label's offset from its point, and which of its sides stands there."""
+
+    dx: float
+    dy: float
+    side: str
+
+
+class Box(NamedTuple):
+    """What a line of text covers: from `begin` to `end`, around the height `y`."""
+
+    begin: float
+    end: float
+    y: float
+
+    def meets(self, other: "Box") -> bool:
+        """Whether the two would be drawn over each other."""
+        return self.begin < other.end and other.begin < self.end and abs(self.y - other.y) < LINE
+
+
+LINE: Final = 12
+LABELS: Final = tuple(
+    Label(dx, sign * LINE * step, side) for step in range(12) for sign in (1, -1)[: step + 1] for dx, side in ((9, "left"), (-9, "right"))
+)
+"""The places to try for a label, the nearest first."""
+
+
 def timeline_svg(over_time: Timeline, width: int) -> str:
     """Arrivals, accuracy, batch size and attainment over time, one above the other."""
 
@@ -149,10 +176,11 @@ def scatter_svg(points: Sequence[Point], width: int) -> str:
             quiet = point.series is None
             colour = MUTED if point.series is None else SERIES[point.series]
             axes.plot([100 * point.attainment], [100 * point.accuracy], "o", color=colour, markersize=6 if quiet else 10)
-        for point, (dx, dy), side in _places(points, axes, width - 60, 300):
+        for point, label in _places(points, axes, width - 60, 300):
             axes.annotate(
-                point.name, (100 * point.attainment, 100 * point.accuracy), xytext=(dx, dy), textcoords="offset points", ha=side,
-                va="center", fontsize=10, color=MUTED if point.series is None else INK,
+                point.name, (100 * point.attainment, 100 * point.accuracy), xytext=(label.dx, label.dy), textcoords="offset points",
+                ha=label.side, va="center", fontsize=10, color=MUTED if point.series is None else INK,
+                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3} if label.dy else None,
             )  # fmt: skip
         axes.set_title("Accuracy over met, %")
         axes.set_xlabel("SLO attainment, %   (dotted: equal utility)")
@@ -213,26 +241,24 @@ def _equal_utility(axes: Axes) -> None:
         axes.plot(x, utility / x, color=MUTED, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
 
 
-def _places(points: Sequence[Point], axes: Axes, width: int, height: int) -> list[tuple[Point, tuple[float, float], str]]:
-    """Where each label goes: beside its point on the side with more room, moved up or down until it is clear of its neighbours."""
+def _places(points: Sequence[Point], axes: Axes, width: int, height: int) -> list[tuple[Point, Label]]:
+    """Where each label goes: beside its point, or as near above or below as it is clear of the other labels and points."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    placed: list[tuple[Point, tuple[float, float], str]] = []
-    taken: list[tuple[float, float, float]] = []
+    at = {p: ((100 * p.attainment - left) / (right - left) * width, (100 * p.accuracy - bottom) / (top - bottom) * height) for p in points}
+    taken = [Box(x - 4, x + 4, y) for x, y in at.values()]
+    placed = []
     for point in sorted(points, key=lambda p: (p.series is None, p.series or 0, -p.accuracy)):
-        x = (100 * point.attainment - left) / (right - left) * width
-        y = (100 * point.accuracy - bottom) / (top - bottom) * height
-        long = 6.2 * len(point.name) + 9
-        side = "left" if x + long < width else "right"
-        begin = x if side == "left" else x - long - 9
-        shift = next(dy for dy in _shifts() if all(begin > e or begin + long < b or abs(y + dy - at) > 12 for b, e, at in taken))
-        taken.append((begin, begin + long, y + shift))
-        placed.append((point, (9 if side == "left" else -9, shift), side))
+        candidates = [(label, _box(label, *at[point], len(point.name))) for label in LABELS]
+        free = [(label, box) for label, box in candidates if box.end < width + 40 and not any(box.meets(other) for other in taken)]
+        label, box = (free or candidates)[0]
+        taken.append(box)
+        placed.append((point, label))
     return placed
 
 
-def _shifts() -> Sequence[float]:
-    """Nearest first: 0, 13, -13, 26 ..."""
-    return [0.0, *(sign * 13.0 * step for step in range(1, 200) for sign in (1, -1))]
+def _box(label: Label, x: float, y: float, letters: int) -> Box:
+    near, far = x + label.dx, x + label.dx + (1 if label.side == "left" else -1) * 6.2 * letters
+    return Box(min(near, far), max(near, far), y + label.dy)
 
 
 def _svg(name: str, width: int, height: int, description: str, draw: Callable[[Figure], None]) -> str:

@@ -16,7 +16,7 @@ from superserve_cli.reports.timeline import timeline
 
 FATES: Final = {"met": "--good", "late": "--late", "dropped": "--miss", "rejected": "--series-3", "failed": "--ink"}
 COARSE_BINS: Final = 100
-"""Several lines over each other are read with fewer bins than one."""
+"""Several lines over each other, or one on a phone, are read with fewer bins."""
 MOST_TENANTS: Final = 20
 HALF: Final = 480
 FOOTER: Final = (
@@ -28,7 +28,7 @@ FOOTER: Final = (
 
 def of_run(run: Run, summary: Mapping[str, Any]) -> str:
     """`report.html` of one run."""
-    over_time = timeline(run.outcomes)
+    fine, coarse = timeline(run.outcomes), timeline(run.outcomes, COARSE_BINS)
     return _page(
         f"{run.policy} · superserve",
         f"<h1>{escape(run.policy)}</h1>",
@@ -36,7 +36,7 @@ def of_run(run: Run, summary: Mapping[str, Any]) -> str:
         _verdict(run),
         _numbers(run, summary),
         _card("What became of the requests", _fates(summary)),
-        _card("Over time", _both(lambda width: charts.timeline_svg(over_time, width))),
+        _card("Over time", _both(lambda width: charts.timeline_svg(coarse if width == charts.NARROW else fine, width))),
         f'<div class="columns">{_latency(run)}<div class="stack">{_batches(summary)}{_subnets(summary)}</div></div>',
         f'<div class="columns">{_card("Figures", _table(markdown.figures(summary), "facts"))}{_facts([run])}</div>',
         _tenants(summary.get("tenants", {})),
@@ -49,7 +49,7 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any], links: Mappin
     main = main_policies(summary["ranking"])
     return _page(
         "Comparison · superserve",
-        f"<h1>{len(runs)} policies, ranked by utility</h1>",
+        f"<h1>{len(runs)} {'policies' if len({run.policy for run in runs}) == len(runs) else 'runs'}, ranked by utility</h1>",
         _about(runs),
         *(_verdict(run) for run in runs),
         _card("", _ranking(policies, links)),
@@ -172,10 +172,8 @@ def _shares(shares: Mapping[str, float], kind: str) -> str:
 
 
 def _ranking(policies: Sequence[Mapping[str, Any]], links: Mapping[str, str]) -> str:
-    head = (
-        "<th>policy</th><th>utility</th><th class=bar></th><th>attainment</th><th>accuracy</th><th class=minor>p50 ms</th><th>p99 ms</th>"
-        "<th class=minor>met</th><th class=minor>late</th><th class=minor>no answer</th>"
-    )
+    major = "<th>policy</th><th>utility</th><th class=bar></th><th>attainment</th><th>accuracy</th>"
+    head = major + "".join(f"<th class=minor>{name}</th>" for name in ("p50 ms", "p99 ms", "met", "late", "no answer"))
     largest = max((summary["utility"] or 0.0 for summary in policies), default=0.0) or 1.0
     rows = "".join(_ranked(summary, links, (summary["utility"] or 0.0) / largest) for summary in policies)
     return f'<table class="ranking"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
@@ -191,7 +189,7 @@ def _ranked(summary: Mapping[str, Any], links: Mapping[str, str], share: float) 
         f"<td>{name}</td><td>{notation.percent(summary['utility'])}</td>",
         f'<td class="bar" style="text-align:left"><i style="width:{100 * share:.1f}%"></i></td>',
         f"<td>{notation.percent(summary['attainment'])}{interval}</td><td>{notation.percent(summary['accuracy'])}</td>",
-        f'<td class="minor">{notation.milliseconds(summary["p50_ms"])}</td><td>{notation.milliseconds(summary["p99_ms"])}</td>',
+        *(f'<td class="minor">{notation.milliseconds(summary[name])}</td>' for name in ("p50_ms", "p99_ms")),
         *(
             f'<td class="minor">{notation.short_count(number)}</td>'
             for number in (summary["met"], summary["late"], comparison.unserved(summary))
