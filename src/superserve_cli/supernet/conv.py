@@ -40,13 +40,16 @@ class ConvNet:
     expand: tuple[float, ...] = (0.35, 0.5)
 
     def __post_init__(self) -> None:
+        counts = (*self.shape, self.classes, self.stem, *self.widths, *self.depth)
+        if not all(isinstance(count, int) and count > 0 for count in counts):
+            raise BadOption(f"{self} has a count that is none", hint="shape, classes, stem, widths and depth are positive integers")
         elastic = {"depth": self.depth, "width": self.width, "expand": self.expand}
         for name, values in elastic.items():
             if not values or list(values) != sorted(set(values)) or values[0] <= 0:
                 raise BadOption(f"{name} is {list(values)}", hint="name positive values in ascending order")
-        if len(self.widths) != len(STRIDES) or min(self.stem, *self.widths) < 1:
-            raise BadOption(f"stem and widths are {self.stem} and {list(self.widths)}", hint=f"name the channels of {len(STRIDES)} stages")
-        if self.shape[1] % REDUCTION or min(self.shape) < 1:
+        if len(self.widths) != len(STRIDES):
+            raise BadOption(f"widths is {list(self.widths)}", hint=f"name the channels of {len(STRIDES)} stages")
+        if self.shape[1] % REDUCTION:
             raise BadOption(
                 f"images of {self.shape[1]}x{self.shape[2]} do not fit the family conv", hint=f"their side is a multiple of {REDUCTION}"
             )

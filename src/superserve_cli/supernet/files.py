@@ -4,6 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as encode
@@ -91,7 +92,7 @@ def _sorted_tensors(path: Path, architecture: Architecture) -> tuple[dict[str, T
             raise BadFile(f"{path}: tensor mean/{subnet} names no subnet of the space", hint=space.example)
         channels = sum(norm.channels for norm in plans.norms(architecture.plan(space.parse(subnet))))
         expected |= {f"mean/{subnet}": (channels,), f"variance/{subnet}": (channels,)}
-    _compare(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected)
+    _compare(path, tensors, expected)
     in_order = [subnet for subnet in space.enumerate() if subnet in set(subnets)]
     return (
         {name: tensors[name] for name in weights},
@@ -108,13 +109,18 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BadFile(f"{path} is not a whole safetensors file: {error}", hint=HINT) from error
 
 
-def _compare(path: Path, found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> None:
+def _compare(path: Path, found: dict[str, Tensor], expected: dict[str, tuple[int, ...]]) -> None:
     for what, names in (("lacks", expected.keys() - found.keys()), ("has the unknown", found.keys() - expected.keys())):
         if names:
             raise BadFile(f"{path} {what} tensor{'s' * (len(names) > 1)} {_some(names)}", hint=HINT)
     for name, shape in expected.items():
-        if found[name] != shape:
-            raise BadFile(f"{path}: tensor {name} has the shape {found[name]}, not {shape}", hint=HINT)
+        tensor = found[name]
+        if tuple(tensor.shape) != shape:
+            raise BadFile(f"{path}: tensor {name} has the shape {tuple(tensor.shape)}, not {shape}", hint=HINT)
+        if tensor.dtype != torch.float32:
+            raise BadFile(f"{path}: tensor {name} holds {tensor.dtype}, not torch.float32", hint=HINT)
+        if not tensor.isfinite().all():
+            raise BadFile(f"{path}: tensor {name} holds NaN or infinity", hint="a training that went astray; build it again")
 
 
 def _some(names: set[str]) -> str:

@@ -35,11 +35,14 @@ def own(path: Path, seed: int = 0) -> Task:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as raw:
+            stored = np.load(raw, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise BadFile(f"{path} is not a readable .npz file: it holds one array", hint=HINT)
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise BadFile(f"there is no {path}", hint=HINT) from None
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadFile(f"{path} is not a readable .npz file of plain arrays: {error}", hint=HINT) from error
 
 

@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from superserve_cli import supernet
+from superserve_cli.app import run
+
+IMAGES = np.random.default_rng(0).standard_normal((60, 1, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    np.savez("tiny.npz", x=IMAGES, y=np.arange(60) % 3)
+    return ["build", "--task", "npz:tiny.npz", "--steps", "2"]
+
+
+def test_build_writes_a_supernet_that_loads_and_shows_its_front(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*tiny, "--out", "net"]) == 0
+    built = supernet.load(Path("net"))
+    printed = capsys.readouterr().out
+    assert all(subnet in printed for subnet in built.front)
+    assert "standard error" in printed
+    assert "net/" in printed
+    assert sorted(path.name for path in Path("net").iterdir()) == ["supernet.json", "weights.safetensors"]
+
+
+def test_the_front_as_json_is_all_that_stdout_holds(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*tiny, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    built = supernet.load(Path("supernet"))
+    assert [row["subnet"] for row in printed["front"]] == list(built.front)
+    assert printed["front"][0].keys() == {"subnet", "macs", "params", "validation", "test"}
+    assert printed["out"] == "supernet"
+
+
+def test_a_folder_that_is_not_empty_is_refused_without_overwrite(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net").mkdir()
+    Path("net/letter.txt").write_text("dear")
+    assert run([*tiny, "--out", "net"]) == 2
+    assert "net holds something already" in capsys.readouterr().err
+    assert run([*tiny, "--out", "net", "--overwrite"]) == 0
+    assert Path("net/letter.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--family", "vit"], "no family 'vit'"),
+        (["--task", "cats"], "no task 'cats'"),
+        (["--task", "npz:none.npz"], "there is no none.npz"),
+        (["--device", "tpu"], "no device 'tpu'"),
+        (["--device", "cuda:99"], "there is no device cuda:99"),
+        (["--steps", "0"], "--steps"),
+        (["--seed", "-1"], "--seed"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(
+    tiny: list[str], options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*tiny, *options, "--out", "net"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert complaint in said.err
+    assert len([line for line in said.err.splitlines() if "error:" in line]) == 1
+    assert not Path("net").exists()

@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from superserve_cli import supernet
+from superserve_cli.errors import BadFile, BadOption
+
+NET = supernet.load()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    supernet.save(tmp_path / "net", NET)
+    return tmp_path / "net"
+
+
+def describe(folder: Path, **changes: Any) -> None:
+    path = folder / "supernet.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def with_tensors(folder: Path, **changes: torch.Tensor | None) -> None:
+    tensors = {**load_file(folder / "weights.safetensors"), **changes}
+    save_file({name: t for name, t in tensors.items() if t is not None}, folder / "weights.safetensors")
+
+
+def test_a_supernet_survives_its_files(folder: Path) -> None:
+    again = supernet.load(folder)
+    assert again.hash == NET.hash
+    assert (again.name, again.front, again.subnets) == (NET.name, NET.front, NET.subnets)
+    x = torch.ones(3, *NET.architecture.shape)
+    assert all(torch.equal(again.forward(x, s), NET.forward(x, s)) for s in NET.front)
+
+
+def test_a_folder_holds_two_files_and_no_leftovers(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["supernet.json", "weights.safetensors"]
+
+
+def test_a_supernet_that_changes_has_another_hash() -> None:
+    changed = {**NET.weights, "head.bias": NET.weights["head.bias"] + 1}
+    other = supernet.SuperNet(NET.family, NET.architecture, changed, NET.statistics)
+    assert other.hash != NET.hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"schema": "supernet/2"}, "holds supernet/2, not supernet/1"),
+        ({"schema": None}, "holds no schema that we know"),
+        ({"family": "vit"}, "no family 'vit'"),
+        ({"architecture": None}, "has no architecture"),
+        ({"architecture": {"shape": [1, 16, 16], "classes": 20, "colour": 1}}, "not one of family conv: .*colour"),
+        ({"architecture": {"shape": [1, 16, 16], "classes": 20, "depth": [3, 1]}}, "not one of family conv: depth is"),
+        ({"architecture": {"shape": [1, 16, 16], "classes": "many"}}, "not one of family conv"),
+        ({"hash": "0"}, "do not belong together"),
+        ({"front": ["d999-w1-e1"]}, "the front has 'd999-w1-e1'"),
+    ],
+)
+def test_a_description_that_is_wrong_is_refused_by_name(folder: Path, changes: dict[str, Any], complaint: str) -> None:
+    describe(folder, **changes)
+    with pytest.raises(BadFile, match=complaint):
+        supernet.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"head.bias": None}, "lacks tensor head.bias"),
+        ({"colour": torch.ones(1)}, "has the unknown tensor colour"),
+        ({"head.bias": torch.ones(7)}, r"head.bias has the shape \(7,\), not \(20,\)"),
+        ({"head.bias": torch.ones(20, dtype=torch.float16)}, "head.bias holds torch.float16"),
+        ({"head.bias": torch.full((20,), torch.nan)}, "head.bias holds NaN"),
+        ({"mean/d999-w1-e1": torch.ones(7)}, "mean/d999-w1-e1 names no subnet"),
+        ({"variance/d111-w1-e0.5": None}, "lacks tensor variance/d111-w1-e0.5"),
+    ],
+)
+def test_a_tensor_that_is_wrong_is_named(folder: Path, changes: dict[str, torch.Tensor | None], complaint: str) -> None:
+    with_tensors(folder, **changes)
+    with pytest.raises(BadFile, match=complaint):
+        supernet.load(folder)
+
+
+def test_truncated_or_foreign_files_are_refused(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    whole = weights.read_bytes()
+    for content in (b"", b"text", whole[: len(whole) // 2]):
+        weights.write_bytes(content)
+        with pytest.raises(BadFile, match="not a whole safetensors file"):
+            supernet.load(folder)
+    weights.unlink()
+    with pytest.raises(BadFile, match=r"there is no .*weights\.safetensors"):
+        supernet.load(folder)
+
+
+def test_what_is_no_folder_of_a_supernet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    for path, complaint in [(tmp_path / "none", "there is no"), (tmp_path / "file", "not a folder"), (tmp_path, r"there is no .*json")]:
+        with pytest.raises(BadFile, match=complaint):
+            supernet.load(path)
+
+
+def test_a_subnet_that_is_not_calibrated_does_not_run() -> None:
+    bare = supernet.SuperNet(NET.family, NET.architecture, NET.weights, {})
+    with pytest.raises(BadOption, match="is not calibrated"):
+        bare.program(NET.space.largest)
