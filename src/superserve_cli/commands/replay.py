@@ -38,6 +38,7 @@ def replay(
     target: Annotated[
         str | None, typer.Option(metavar="URL", help="Send the trace to this server, open-loop, instead of simulating.", show_default=False)
     ] = None,
+    wait: Annotated[float, typer.Option(help="With --target: seconds to wait for the server to be ready.", min=0)] = 0.0,
     out: Annotated[Path | None, typer.Option(help="Where the run goes.", show_default="runs/<trace>-<n>")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -66,7 +67,7 @@ def replay(
         }
         if given := [option for option, value in decided.items() if value is not None]:
             raise BadOption(f"{', '.join(given)} cannot go with --target: the server decides", hint=f"leave {', '.join(given)} out")
-        runs = [_live(target, trace, asked, lambda: reports.claim_folder(folder, overwrite))]
+        runs = [_live(target, wait, trace, asked, lambda: reports.claim_folder(folder, overwrite))]
     summary = _write(folder, runs)
     if json:
         console.as_json(summary)
@@ -114,12 +115,14 @@ def _simulated(
     return runs
 
 
-def _live(target: str, name: str, asked: dict[str, Any], claim: Callable[[], None]) -> "Run":
+def _live(target: str, patience_s: float, name: str, asked: dict[str, Any], claim: Callable[[], None]) -> "Run":
     from superserve_cli import console, reports, tasks
     from superserve_cli.errors import BadOption
     from superserve_cli.reports import manifest
     from superserve_cli.serving import load
 
+    with console.waiting(f"waiting for {target}"):
+        load.wait(target, patience_s)
     server = load.describe(target)
     slo_ns = _slo_ns(asked["slo_ms"], manifest.server_slo_ns(server))
     sustained = server.get("sustained_qps")

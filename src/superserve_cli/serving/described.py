@@ -32,6 +32,7 @@ def parameters(hello: Hello, profile: Profile, policy: Policy, late: str, worker
         "late": late,
         "workers": workers,
         "slo_us": slo_ns // NS_PER_US,
+        "sustained_qps": profile.sustained_qps(workers),
         "subnets": [{"id": s, "accuracy": a} for s, a in zip(profile.subnets, profile.accuracies, strict=True)],
         "batch_sizes": list(profile.batch_sizes),
         "versions": {"superserve": __version__, "python": platform.python_version(), **versions},
@@ -77,7 +78,7 @@ def mismatches(profile: Profile, hello: Hello) -> Iterator[str]:
     known = profile.metadata
     if (hash := known.get("supernet_hash")) is not None and hash != hello.model.hash:
         yield "the profile was measured on another SuperNet, or on other weights: its latencies and accuracies may not hold"
-    for what in ("device", "threads", "dtype"):
+    for what in ("device", "device_name", "threads", "dtype"):
         measured, here = known.get(what), hello.hardware.get(what)
         if measured is not None and here is not None and measured != here:
-            yield f"the profile was measured with {what} {measured}, this worker has {here}: its latencies may not hold"
+            yield f"the profile was measured with {what.replace('_', ' ')} {measured}, this worker has {here}: its latencies may not hold"

@@ -5,6 +5,6 @@ everything is judged by this side's own clock from the moment when the request s
 """
 
 from superserve_cli.serving.load.replay import LiveRun, replay
-from superserve_cli.serving.load.target import describe
+from superserve_cli.serving.load.target import describe, wait
 
-__all__ = ["LiveRun", "describe", "replay"]
+__all__ = ["LiveRun", "describe", "replay", "wait"]

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from superserve_cli.errors import BadOption, SuperserveError, Unknown, Unreachable
 
 PATIENCE_S: Final = 5.0
+PAUSE_S: Final = 0.2
 START: Final = "start one with `superserve serve`, or check --target"
 NAME_ONE: Final = "name one: --target http://HOST:PORT/v2/models/NAME"
 PATH: Final = re.compile(r"(?P<prefix>.*?)(?:/v2(?:/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/infer)?)?)?/*", re.DOTALL)
@@ -60,6 +62,20 @@ def describe(target: str, model: str | None = None) -> dict[str, Any]:
     servers may say nothing. Raises Unreachable when nothing answers, when it is not this protocol, when it is not ready.
     """
     return find(target, model).description
+
+
+def wait(target: str, patience_s: float) -> None:
+    """Come back when the server at `target` is ready; raises Unreachable when it still is not after so many seconds."""
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            find(target)
+        except Unreachable:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(PAUSE_S)
+        else:
+            return
 
 
 def find(target: str, model: str | None = None) -> Target:

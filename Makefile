@@ -1,0 +1,58 @@
+# One virtual environment, made when it is first needed. PYTHON names the interpreter (3.11 or newer), VENV the folder.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SUPERSERVE := $(BIN)/superserve
+PORT ?= 8321
+READY := $(VENV)/ready
+
+.PHONY: test demo check bench gpu docs format clean
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check src tests docs
+	$(BIN)/ruff format --check src tests docs
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/make_cli.py --check
+
+# The whole job on the shipped SuperNet: measure it here, replay one trace in simulation and against a live server, compare the two.
+demo: $(READY)
+	rm -rf demo && mkdir demo
+	$(SUPERSERVE) profile --subnets pareto --rounds 30 --out demo/profile.parquet
+	$(SUPERSERVE) replay --trace azure --profile demo/profile.parquet --policy slackfit --workers 1 --slo-ms 100 --load 0.5 --duration 30 --out demo/simulated
+	$(SUPERSERVE) serve --profile demo/profile.parquet --policy slackfit --slo-ms 100 --port $(PORT) & server=$$!; \
+	trap 'kill $$server' EXIT; \
+	$(SUPERSERVE) replay --trace azure --target http://127.0.0.1:$(PORT) --wait 60 --load 0.5 --duration 30 --out demo/live
+	$(SUPERSERVE) compare demo/simulated demo/live --allow-different kind,service,hardware
+	$(SUPERSERVE) report demo/simulated demo/live --out demo
+	@echo "look at demo/report.html"
+
+bench: $(READY)
+	$(SUPERSERVE) bench simulate
+	$(SUPERSERVE) bench decide
+	$(SUPERSERVE) bench actuate
+	$(SUPERSERVE) bench start
+
+# Runs with the machine's own python3 and packages, without a virtual environment: a GPU machine has its own build of torch.
+gpu:
+	PYTHON=$(PYTHON) PYTHONPATH=src sh scripts/gpu.sh
+
+docs: $(READY)
+	$(BIN)/python docs/make_cli.py
+
+format: $(READY)
+	$(BIN)/ruff check --fix src tests docs
+	$(BIN)/ruff format src tests docs
+
+clean:
+	rm -rf $(VENV) demo gpu runs
+
+# torch first, by itself: an index that offers a build for this machine's device then decides which one it is
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,19 @@
+import pytest
+
+from superserve_cli import profiles
+from superserve_cli.core.nouns import ms_to_ns
+
+
+@pytest.mark.parametrize("name", profiles.shipped())
+def test_every_shipped_profile_loads_and_says_what_it_is(name: str) -> None:
+    assert "unknown" not in profiles.load(name).about
+
+
+def test_the_modelled_profile_is_its_formula() -> None:
+    modelled = profiles.load("modelled")
+    for subnet, g in zip(modelled.subnets, (0.93, 1.9, 2.5, 3.6, 5.0, 7.5), strict=True):
+        assert [modelled.plan_ns(subnet, b) for b in (1, 2, 4, 8, 16)] == [
+            ms_to_ns(0.9 + 0.175 * g + 0.24 * g * b) for b in (1, 2, 4, 8, 16)
+        ]
+    assert modelled.accuracies == (0.7382, 0.7669, 0.7764, 0.7825, 0.7944, 0.8016)
+    assert "not measured" in modelled.about
