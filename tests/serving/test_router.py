@@ -152,6 +152,22 @@ def test_the_overhead_follows_what_the_hand_over_takes(world: World) -> None:
     assert server.router.overhead_ns == pytest.approx(1_000_000, rel=0.01)
 
 
+def test_one_long_pause_does_not_become_the_overhead(world: World) -> None:
+    server = world(overhead_ms=1000)
+    server.router.overhead_ns = 1_000_000
+    server.ask(slo_ms=100)
+    server.advance(2000)
+    assert server.router.overhead_ns == pytest.approx(1_000_000, rel=0.07)
+
+
+def test_an_overhead_that_leaves_no_time_fades_until_requests_run_again(world: World) -> None:
+    server = world(max_queue=1000)
+    server.router.overhead_ns = 50_000_000
+    statuses = [server.ask(slo_ms=20)[1].status for _ in range(200)]
+    assert statuses[0] == DROPPED
+    assert statuses[-1] is None
+
+
 @settings(deadline=None)
 @given(
     asked=st.lists(st.tuples(st.integers(0, 10), st.integers(1, 60), st.integers(1, 4)), max_size=40),

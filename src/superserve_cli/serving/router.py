@@ -17,8 +17,10 @@ from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.tensors import Invalid
 
 FIRST_OVERHEAD_NS: Final = 200_000
+LEAST_OVERHEAD_NS: Final = 20_000
 OVERHEAD_SHIFT: Final = 4
 """The overhead is an average in which each new batch weighs 1/16."""
+FADING_SHIFT: Final = 6
 
 
 class Answer(NamedTuple):
@@ -151,7 +153,7 @@ class Router:
         now_ns = self._now_ns()
         running = self._running.pop(worker)
         logits = logits.copy()  # the next batch will overwrite it
-        self.overhead_ns += (now_ns - running.start_ns - compute_ns - self.overhead_ns) >> OVERHEAD_SHIFT
+        self._learn_overhead(now_ns - running.start_ns - compute_ns)
         self._engine.complete(worker)
         self._decide(now_ns)
         self._answer(running, logits, compute_ns, now_ns)
@@ -166,6 +168,11 @@ class Router:
         if not self._engine.live:
             self.fail_all()
         self._decide(self._now_ns())
+
+    def _learn_overhead(self, observed_ns: int) -> None:
+        # one long pause of the machine is no hand-over: it counts as twice the average at most
+        observed_ns = min(observed_ns, 2 * self.overhead_ns)
+        self.overhead_ns = max(LEAST_OVERHEAD_NS, self.overhead_ns + ((observed_ns - self.overhead_ns) >> OVERHEAD_SHIFT))
 
     # what follows from either
 
@@ -192,6 +199,8 @@ class Router:
             metrics.queue.observe((now_ns - request.arrival_ns) / NS_PER_S)
 
     def _drop(self, step: Drop, now_ns: int) -> None:
+        # an overhead that lets nothing run would never be measured again: it fades
+        self.overhead_ns -= self.overhead_ns >> FADING_SHIFT
         reply = self._waiting[step.request.id].reply
         self._end(step.request, now_ns, DROPPED)
         reply.refused(DROPPED)

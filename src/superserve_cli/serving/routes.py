@@ -20,6 +20,7 @@ from superserve_cli.serving.tensors import Invalid
 MODEL_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?")
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 BINARY: Final = "application/octet-stream"
+MOST_DIGITS: Final = 18
 RAW: Final = 0
 """The header length that says: this body is one raw tensor."""
 
@@ -202,7 +203,7 @@ class Routes:
 def _header_length(headers: Mapping[bytes, bytes]) -> int | None:
     if (text := headers.get(b"inference-header-content-length")) is None:
         return None
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > MOST_DIGITS:
         raise Invalid("Inference-Header-Content-Length must be a number of bytes")
     return int(text)
 

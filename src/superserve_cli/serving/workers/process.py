@@ -46,7 +46,7 @@ class ProcessWorker:
         self._area: Area | None = None
         self._subnets: dict[Subnet, int] = {}
         self._backoff_s = FIRST_BACKOFF_S
-        self._up = self._stopped = False
+        self._up = self._was_warm = self._stopped = False
         self._spawn()
 
     @property
@@ -153,7 +153,7 @@ class ProcessWorker:
             self._send(self._plan.encode())
 
     def _ready(self) -> None:
-        self._up = True
+        self._up = self._was_warm = True
         self._backoff_s = FIRST_BACKOFF_S
         if not self._warm.done():
             self._warm.set_result(None)
@@ -185,7 +185,7 @@ class ProcessWorker:
         code = self._process.wait()
         early = SuperserveError(f"worker {self._index} ended with code {code} before it was ready", hint="its own output above says why")
         self._fail(early)
-        if self._warm.exception() is None:
+        if self._was_warm:
             log.warning("event=worker_lost worker=%d exit_code=%d restart_in_s=%g", self._index, code, self._backoff_s)
             self._loop.call_later(self._backoff_s, self._spawn)
             self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
