@@ -77,7 +77,11 @@ def write_request(request: InferRequest, binary: bool = True) -> tuple[bytes, in
     """The body of a request and its header length (None: all of it is JSON); raises Invalid for what JSON cannot say."""
     parameters = {**request.parameters, "binary_data_output": True} if request.binary_output else request.parameters
     inputs, raw = _written(request.inputs, [binary] * len(request.inputs))
-    head = _named(id=request.id, parameters=parameters) | {"inputs": inputs}
+    head: dict[str, Any] = {"inputs": inputs}
+    if request.id:
+        head["id"] = request.id
+    if parameters:
+        head["parameters"] = parameters
     if request.outputs:
         head["outputs"] = [{"name": o.name, "parameters": {"binary_data": o.binary}} for o in request.outputs]
     return _joined(head, raw)
@@ -94,8 +98,14 @@ def read_response(body: bytes, header_length: int | None = None) -> InferRespons
 def write_response(response: InferResponse, binary: Sequence[bool]) -> tuple[bytes, int | None]:
     """The body of an answer, each output as bytes or as JSON, and its header length; raises Invalid for what JSON cannot say."""
     outputs, raw = _written(response.outputs, binary)
-    named = _named(model_version=response.model_version, id=response.id, parameters=response.parameters)
-    return _joined({"model_name": response.model_name, **named, "outputs": outputs}, raw)
+    head: dict[str, Any] = {"model_name": response.model_name, "outputs": outputs}
+    if response.model_version:
+        head["model_version"] = response.model_version
+    if response.id:
+        head["id"] = response.id
+    if response.parameters:
+        head["parameters"] = response.parameters
+    return _joined(head, raw)
 
 
 def _head(body: bytes, header_length: int | None) -> tuple[dict[str, Any], int]:
@@ -170,10 +180,6 @@ def _written(tensors: Sequence[Tensor], binary: Sequence[bool]) -> tuple[list[di
             item["data"] = to_json(datatype, data)
         items.append(item)
     return items, raw
-
-
-def _named(**values: Any) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value}
 
 
 def _joined(head: Mapping[str, Any], raw: list[bytes]) -> tuple[bytes, int | None]:

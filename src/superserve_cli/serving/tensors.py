@@ -1,6 +1,5 @@
 """One tensor of the Open Inference Protocol, as JSON or as little-endian bytes, and as a numpy array."""
 
-import math
 import struct
 from collections.abc import Sequence
 from typing import Any, Final
@@ -36,12 +35,15 @@ def elements(shape: object) -> int:
     """How many elements a shape has; raises Invalid for what is no shape."""
     if not isinstance(shape, list | tuple) or len(shape) > MOST_DIMENSIONS:
         raise Invalid(f"shape must be a list of at most {MOST_DIMENSIONS} sizes")
+    count = bound = 1
     for size in shape:
         if type(size) is not int or size < 0:
             raise Invalid(f"shape {list(shape)} must hold integers of at least 0")
-    if math.prod(max(size, 1) for size in shape) > MOST_ELEMENTS:
+        count *= size
+        bound *= size or 1  # numpy refuses what would be too large without its zeros
+    if bound > MOST_ELEMENTS:
         raise Invalid(f"shape {list(shape)} is too large")
-    return math.prod(shape)
+    return count
 
 
 def from_bytes(datatype: str, shape: Sequence[int], body: bytes, start: int, size: int) -> NDArray[Any]:
