@@ -3,8 +3,10 @@ import pytest
 from superserve_cli.reports import notation
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.9991, "99.91 %"), (1.0, "100.00 %"), (0.999999, "99.99 %"), (0.0, "0.00 %"), (None, "–")])
-def test_a_share_that_is_not_whole_never_reads_as_whole(share: float | None, text: str) -> None:
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.9991, "99.91 %"), (1.0, "100.00 %"), (0.999999, "99.99 %"), (0.0, "0.00 %"), (1e-9, "0.01 %"), (None, "–")]
+)
+def test_a_share_that_is_neither_nothing_nor_all_never_reads_so(share: float | None, text: str) -> None:
     assert notation.percent(share) == text
 
 

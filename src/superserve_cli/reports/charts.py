@@ -39,6 +39,7 @@ STYLE: Final = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "axes.titlepad": 7,
+    "axes.titley": 1.0,  # above the axes: looking for a better place takes a third of the drawing
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": GRID,
@@ -53,8 +54,8 @@ STYLE: Final = {
     "ytick.major.size": 0,
     "legend.frameon": False,
 }
-WIDE, NARROW = 980, 360
-"""Widths in the page's pixels: on a wide screen, and on a phone."""
+WIDE, NARROW, HALF = 980, 360, 420
+"""Widths in the page's pixels: on a wide screen, on a phone, and of what fits on both."""
 
 
 class Point(NamedTuple):
@@ -104,7 +105,7 @@ def timeline_svg(over_time: Timeline, width: int) -> str:
         accuracy.stairs(100 * over_time.accuracy, edges, baseline=None, color=SERIES[1], linewidth=1.6)
         _pad(accuracy, 100 * over_time.accuracy)
         batch.stairs(over_time.batch_size, edges, baseline=None, color=SERIES[2], linewidth=1.6)
-        batch.set_ylim(bottom=0)
+        batch.set_ylim(0, 1.15 * float(np.nanmax(over_time.batch_size, initial=1.0)))
         _misses(attainment, edges, 100 * over_time.attainment)
         for axes, title in zip(
             (rate, accuracy, batch, attainment),
@@ -139,19 +140,20 @@ def overlay_svg(timelines: Sequence[Timeline], width: int) -> str:
     return _svg(f"overlay-{width}", width, 430, "Arrival rate, and served accuracy and SLO attainment of the main policies over time", draw)
 
 
-def latency_svg(latency_ms: Floats, limit: float, unit: str, width: int) -> str:
+def latency_svg(latency_ms: Floats, limit: float, unit: str) -> str:
     """Share of all requests answered within a time; `latency_ms` is inf where no answer came, `limit` is where the SLO stands."""
     answers = np.sort(latency_ms[np.isfinite(latency_ms)])
     at = _telling(len(answers))
     share = 100 * (at + 1) / max(1, len(latency_ms))
 
     def draw(figure: Figure) -> None:
-        axes = figure.add_axes((44 / width, 0.17, 1 - 56 / width, 0.72))
+        axes = figure.add_axes((44 / HALF, 0.17, 1 - 56 / HALF, 0.72))
         axes.set_xscale("log")
         axes.axvline(limit, color=MISS, linewidth=1.4, linestyle=(0, (4, 3)))
         axes.annotate("SLO", (limit, 4), xytext=(4, 0), textcoords="offset points", color=MISS)
         if len(answers):
             axes.step(np.maximum(answers[at], 1e-6), share, where="post", color=SERIES[0], linewidth=2)
+        axes.set_xlim(right=1.4 * max(limit, answers[-1] if len(answers) else 0.0))
         axes.set_ylim(0, 103)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -159,7 +161,7 @@ def latency_svg(latency_ms: Floats, limit: float, unit: str, width: int) -> str:
         axes.set_title("Requests answered within, %")
         axes.set_xlabel(unit)
 
-    return _svg(f"latency-{width}", width, 270, "Share of requests answered within a time, with the SLO marked", draw)
+    return _svg("latency", HALF, 260, "Share of requests answered within a time, with the SLO marked", draw)
 
 
 def scatter_svg(points: Sequence[Point], width: int) -> str:
@@ -249,7 +251,7 @@ def _places(points: Sequence[Point], axes: Axes, width: int, height: int) -> lis
     placed = []
     for point in sorted(points, key=lambda p: (p.series is None, p.series or 0, -p.accuracy)):
         candidates = [(label, _box(label, *at[point], len(point.name))) for label in LABELS]
-        free = [(label, box) for label, box in candidates if box.end < width + 40 and not any(box.meets(other) for other in taken)]
+        free = [(label, box) for label, box in candidates if box.end < width + 20 and not any(box.meets(other) for other in taken)]
         label, box = (free or candidates)[0]
         taken.append(box)
         placed.append((point, label))

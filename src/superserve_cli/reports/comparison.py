@@ -10,7 +10,7 @@ from superserve_cli.reports.summary import summarize as summarize_run
 
 SCHEMA: Final = "comparison/1"
 COLUMNS: Final = ("policy", "attainment", "interval", "accuracy", "utility", "p50/p99 ms", "met/late/dropped")
-NARROW: Final = ("policy", "attainment\n±, %", "accuracy\n%", "utility\n%", "p50/p99\nms", "late/lost\n%")
+NARROW: Final = ("policy", "attainment\n±, %", "acc.\n%", "util.\n%", "p50/p99\nms", "late/\nlost, %")
 """COLUMNS for a terminal of 80 columns: the shares of the late and of those without an answer tell the rest."""
 Row = tuple[str, ...]
 

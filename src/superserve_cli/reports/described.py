@@ -72,7 +72,7 @@ def _load(manifest: Mapping[str, Any]) -> str:
 
 def slo(run: Run) -> str:
     """The SLO, or its range where requests have their own."""
-    low, high = slo_range_ms(run.outcomes)
+    low, high = (round(ms, 2) for ms in slo_range_ms(run.outcomes))
     return f"{low:g} ms" if low == high else f"{low:g}–{high:g} ms, set by the requests"
 
 

@@ -7,13 +7,12 @@ INFINITE: Final = "∞"
 
 
 def percent(share: float | None, places: int = 2) -> str:
-    """A share in 0..1 as per cent; what is not whole is never rounded to 100."""
+    """A share in 0..1 as per cent; what is neither nothing nor all is never rounded to it."""
     if share is None:
         return UNKNOWN
-    text = f"{100 * share:.{places}f}"
-    if share < 1 and float(text) == 100:
-        text = f"{100 - 10**-places:.{places}f}"
-    return f"{text} %"
+    least = 10**-places
+    shown = min(max(100 * share, least), 100 - least) if 0 < share < 1 else 100 * share
+    return f"{shown:.{places}f} %"
 
 
 def interval(low: float | None, high: float | None) -> str:

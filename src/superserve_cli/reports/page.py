@@ -18,7 +18,6 @@ FATES: Final = {"met": "--good", "late": "--late", "dropped": "--miss", "rejecte
 COARSE_BINS: Final = 100
 """Several lines over each other, or one on a phone, are read with fewer bins."""
 MOST_TENANTS: Final = 20
-HALF: Final = 480
 FOOTER: Final = (
     "Attainment counts drops. Latency counts from the intended arrival, over all requests, and is infinite without an answer."
     " Accuracy is the profiled one, over the met requests; utility is its sum over the met by the number of all."
@@ -149,7 +148,7 @@ def _latency(run: Run) -> str:
     limit, unit = (low, "milliseconds since the intended arrival") if low == high else (1.0, "latency as a multiple of the request's SLO")
     unanswered = float(np.isinf(latency).mean())
     note = f'<div class="legend">{notation.percent(unanswered)} of the requests got no answer</div>' if unanswered else ""
-    return _card("Latency", _both(lambda width: charts.latency_svg(latency, limit, unit, width), HALF) + note)
+    return _card("Latency", charts.latency_svg(latency, limit, unit) + note)
 
 
 def _batches(summary: Mapping[str, Any]) -> str:
@@ -239,9 +238,9 @@ def _tenants(tenants: Mapping[str, Mapping[str, Any]]) -> str:
     return _card(title, _table(rows, "tenants", ("tenant", "requests", "attainment", "accuracy")))
 
 
-def _both(draw: Callable[[int], str], wide: int = charts.WIDE) -> str:
+def _both(draw: Callable[[int], str]) -> str:
     """A picture twice: for wide screens, and for phones."""
-    return f'<div class="wide">{draw(wide)}</div><div class="narrow">{draw(charts.NARROW)}</div>'
+    return f'<div class="wide">{draw(charts.WIDE)}</div><div class="narrow">{draw(charts.NARROW)}</div>'
 
 
 def _table(rows: Iterable[Sequence[str]], kind: str, columns: Sequence[str] = ()) -> str:
