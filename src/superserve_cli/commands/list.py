@@ -1,30 +1,24 @@
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-
-class What(StrEnum):
-    """What there are names for."""
-
-    policies = "policies"
-    traces = "traces"
-    profiles = "profiles"
-    families = "families"
+from superserve_cli.errors import Unknown
 
 
 def list(
-    what: Annotated[What, typer.Argument(help="Which names to list.", metavar="policies|traces|profiles|families")],
+    what: Annotated[str, typer.Argument(help="policies, traces, profiles or families.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the names that other commands take: policies, traces, shipped profiles, SuperNet families."""
     from superserve_cli import console
 
-    names = {What.policies: _policies, What.traces: _traces, What.profiles: _profiles, What.families: _families}[what]()
+    if what not in LISTS:
+        raise Unknown("list of", what, LISTS)
+    names = LISTS[what]()
     if json:
         console.as_json(names)
     else:
-        console.table("", (what.value, "what it is"), [(name, about) for name, about in names.items()], text=True)
+        console.table("", (what, "what it is"), [(name, about) for name, about in names.items()], text=True)
 
 
 def _policies() -> dict[str, str]:
@@ -49,3 +43,6 @@ def _families() -> dict[str, str]:
     from superserve_cli import supernet
 
     return {name: (family.__doc__ or "").partition("\n")[0] for name, family in supernet.families().items()}
+
+
+LISTS = {"policies": _policies, "traces": _traces, "profiles": _profiles, "families": _families}

@@ -132,8 +132,10 @@ def _live(target: str, patience_s: float, name: str, asked: dict[str, Any], clai
     claim()
     samples = tasks.load(server["task"], server.get("seed") or 0).test if server.get("task") else None
     console.note(f"{len(arrived)} requests to {server['url']}, SLO {slo_ns / 1e6:g} ms, over {arrived.duration_ns / 1e9:.1f} s")
-    with console.progress("replaying") as progress:
+    with console.progress("replaying", quiet=True) as progress:
         run = load.replay(target, arrived, slo_ns, samples, progress=progress)
+    for complaint, times in run.complaints.items():
+        console.warn(f"{times} x {complaint}")
     told = manifest.live(
         arrived,
         run.server,

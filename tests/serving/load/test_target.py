@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from superserve_cli.errors import BadOption, SuperserveError, Unknown, Unreachable
-from superserve_cli.serving.load import describe
+from superserve_cli.serving.load import describe, wait
 from superserve_cli.serving.load.target import find, parse
 
 TENSOR = {"name": "image", "datatype": "FP32", "shape": [-1, 3, 32, 32]}
@@ -154,3 +154,17 @@ def test_a_model_of_several_inputs_is_refused() -> None:
     pages = {"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, model)}
     with told(pages) as url, pytest.raises(SuperserveError, match="takes 2 inputs"):
         describe(url, "m")
+
+
+def test_waiting_ends_when_the_server_is_ready_and_not_before() -> None:
+    pages: dict[str, tuple[int, Any]] = {
+        "/v2/health/ready": (503, {"error": "warming up"}),
+        "/v2": (200, SERVER),
+        "/v2/models/m": (200, MODEL),
+    }
+    with told(pages) as url:
+        with pytest.raises(Unreachable, match="not ready"):
+            wait(f"{url}/v2/models/m", 0)
+        threading.Timer(0.05, lambda: pages.update({"/v2/health/ready": READY})).start()
+        wait(f"{url}/v2/models/m", 60)
+        assert describe(f"{url}/v2/models/m")["model"] == "m"

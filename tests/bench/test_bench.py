@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from superserve_cli import bench
+from superserve_cli.app import run
+from superserve_cli.bench import in_simpy
+from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.simulate import SLO_NS
+from superserve_cli.bench.workload import WORKERS, profile, trace
+from superserve_cli.core.outcomes import MET
+from superserve_cli.engine.simulator import simulate
+from superserve_cli.policies import named
+
+
+@pytest.mark.parametrize("load", [0.1, 0.9, 3.0])
+def test_simpy_does_the_same_work(load: float) -> None:
+    arrived = trace(3000, load)
+    ours = simulate(arrived, profile(), named("slackfit"), workers=WORKERS, slo_ns=SLO_NS, late="drop")
+    assert in_simpy.simulate(arrived, profile(), named("slackfit"), WORKERS, SLO_NS) == (ours.status == MET).sum()
+
+
+def test_a_figure_is_held_to_its_target_from_the_right_side() -> None:
+    assert Figure("k", "speed", 9.0, "/s", 8.0, at_least=True).verdict == "met"
+    assert Figure("k", "speed", 7.0, "/s", 8.0, at_least=True).verdict == "missed"
+    assert Figure("k", "time", 7.0, "us", 5.0).verdict == "missed"
+    assert Figure("k", "peer", None, "/s", note="not installed").row() == ("peer", "absent (not installed)", "", "")
+
+
+def test_figures_are_json_by_key_with_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "decide", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["lookup_us"] > 0
+    assert figures["machine"]["cores"] >= 1
+
+
+def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "simulat"]) == 2
+    assert "did you mean simulate" in capsys.readouterr().err
+    assert set(bench.BENCHMARKS) == {"simulate", "decide", "actuate", "start"}
