@@ -14,6 +14,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "late": {"late": "drop"},
     "policy": {"policy": "infaas"},
     "profile": {"profile": {"hash": "c" * 64}},
+    "subnets": {"profile": {"hash": "b" * 64, "subnets": ["small"]}},
     "workers": {"workers": 9},
     "kind": {"kind": "live"},
     "service": {"service": "measured"},
@@ -24,11 +25,12 @@ OTHER: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    keep(tmp_path / "base", steady(kind="simulated"))
+    keep(tmp_path / "base", steady(profile={"hash": "b" * 64, "subnets": ["large", "small"]}))
     return tmp_path / "base"
 
 
 def head(tmp_path: Path, **changes: Any) -> Path:
+    """The same, but for some changes; it does not tell its subnets, which is no difference."""
     keep(tmp_path / "head", steady(**changes))
     return tmp_path / "head"
 
@@ -67,6 +69,17 @@ def test_all_that_is_not_allowed_is_named_at_once(base: Path, tmp_path: Path) ->
 
 def test_another_machine_does_not_change_a_simulation(base: Path, tmp_path: Path) -> None:
     assert reports.judge(base, head(tmp_path, hardware={"cpu": "Another"}), [], []).others == []
+
+
+def test_a_live_run_has_no_service_rule_that_could_differ(base: Path, tmp_path: Path) -> None:
+    live = head(tmp_path, kind="live", service=None)
+    assert [named.what for named in reports.judge(base, live, [], ["kind"]).others] == ["kind"]
+
+
+def test_a_server_s_own_outcomes_are_of_no_known_trace_and_compare_with_nothing(tmp_path: Path) -> None:
+    served = head(tmp_path, kind="live", trace={"source": "clients", "hash": None})
+    with pytest.raises(NotComparable, match="unknown requests"):
+        reports.judge(served, served, [], ["all"])
 
 
 def test_seed_and_versions_are_named_and_forgiven(base: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 from superserve_cli.errors import Regression
 
 FAIL_ON = "What fails the comparison: attainment:-0.5pp, p99_ms:5% (worse than BASE by more), accuracy<0.78 (of HEAD). Repeatable."
-ALLOW = "What may differ besides: policy, profile, workers, kind, service, hardware, or all; separated by commas."
+ALLOW = "What may differ besides: policy, profile, subnets, workers, kind, service, hardware, or all; separated by commas."
 
 
 def compare(

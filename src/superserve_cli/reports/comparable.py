@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.errors import BadOption, NotComparable, Unknown
 from superserve_cli.reports.run import Run
 
 MUST_AGREE: Final = ("trace", "slo", "late")
-MAY_DIFFER: Final = ("policy", "profile", "workers", "kind", "service", "hardware")
+MAY_DIFFER: Final = ("policy", "profile", "subnets", "workers", "kind", "service", "hardware")
 ONLY_NAMED: Final = ("seed", "versions")
 """What is said and forgiven: a seed is how one repeats a run, and versions are what a comparison in CI is about."""
+UNKNOWN: Final = "unknown requests"
+"""The trace of a server that answered whoever asked: not even equal to itself."""
 
 
 class Other(NamedTuple):
@@ -26,29 +29,29 @@ def others(base: Run, head: Run) -> list[Other]:
     if base.manifest.get("kind") == head.manifest.get("kind") == "simulated":
         # a simulated outcome comes from the profile, on whatever machine it is computed
         before["hardware"] = after["hardware"] = ""
-    return [Other(what, before[what], after[what]) for what in before if before[what] != after[what]]
+    # a live server has no service rule, and other people's manifests may not tell the subnets
+    for what in ("subnets", "service"):
+        if not (before[what] and after[what]):
+            before[what] = after[what] = ""
+    return [Other(what, before[what], after[what]) for what in before if before[what] != after[what] or UNKNOWN in before[what]]
 
 
 def _identity(manifest: Mapping[str, Any]) -> dict[str, str]:
     trace, profile = manifest.get("trace") or {}, manifest.get("profile") or {}
     return {
-        "trace": _named(trace.get("source"), trace.get("hash")),
-        "slo": f"{(manifest.get('slo_ns') or 0) / 1e6:g} ms",
+        "trace": str(trace.get("hash") or UNKNOWN),
+        "slo": f"{(manifest.get('slo_ns') or 0) / NS_PER_MS} ms",
         "late": str(manifest.get("late")),
         "policy": str(manifest.get("policy")),
-        "profile": _named(profile.get("name"), profile.get("hash")),
+        "profile": str(profile.get("hash") or profile.get("name")),
+        "subnets": ", ".join(profile.get("subnets") or ()),
         "workers": str(manifest.get("workers")),
         "kind": str(manifest.get("kind")),
-        "service": str(manifest.get("service")),
+        "service": str(manifest.get("service") or ""),
         "hardware": _pairs(manifest.get("hardware")),
         "seed": str(manifest.get("seed")),
         "versions": _pairs(manifest.get("versions")),
     }
-
-
-def _named(name: object, content_hash: object) -> str:
-    """What is compared is the content; the name is for whoever reads the message."""
-    return str(content_hash or name)
 
 
 def _pairs(values: Mapping[str, Any] | None) -> str:
