@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superserve_cli import supernet
+from superserve_cli import supernet, training
 from superserve_cli.app import run
+from superserve_cli.training.folder import claim
 
 IMAGES = np.random.default_rng(0).standard_normal((60, 1, 8, 8)).astype(np.float32)
 
@@ -44,6 +45,20 @@ def test_a_folder_that_is_not_empty_is_refused_without_overwrite(tiny: list[str]
     assert "net holds something already" in capsys.readouterr().err
     assert run([*tiny, "--out", "net", "--overwrite"]) == 0
     assert Path("net/letter.txt").exists()
+
+
+def interrupt(done: int, total: int, note: str) -> None:
+    if done == 3:
+        raise KeyboardInterrupt
+
+
+def test_the_same_command_goes_on_from_the_checkpoint_and_then_removes_it(tiny: list[str]) -> None:
+    recipe = training.Recipe(task="npz:tiny.npz", steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        training.build(recipe, claim(Path("net"), recipe, overwrite=False), interrupt)
+    assert [path.name for path in Path("net").iterdir()] == ["checkpoint.safetensors"]
+    assert run([*tiny, "--out", "net"]) == 0
+    assert sorted(path.name for path in Path("net").iterdir()) == ["supernet.json", "weights.safetensors"]
 
 
 @pytest.mark.parametrize(

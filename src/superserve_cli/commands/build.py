@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +21,7 @@ def build(
     out: Annotated[Path, typer.Option(help="The folder for weights.safetensors and supernet.json.")] = Path("supernet"),
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default="280")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    overwrite: Annotated[bool, typer.Option(help="Replace the SuperNet in a folder that is not empty.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Use a folder that is not empty, and replace the SuperNet in it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Train a SuperNet, calibrate every subnet, and find the Pareto front. After Ctrl-C the same command goes on."""
@@ -28,11 +30,21 @@ def build(
 
     recipe = training.Recipe(family, task, seed, steps or training.Recipe.steps, device)
     checkpoint = claim(out, recipe, overwrite)
-    with console.progress("building") as progress:
+    with _kept(checkpoint), console.progress("building") as progress:
         built = training.build(recipe, checkpoint, progress)
     supernet.save(out, built)
     checkpoint.unlink(missing_ok=True)
     _show(built.metadata, out, as_json)
+
+
+@contextmanager
+def _kept(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            console.note(f"What is done is kept in {checkpoint}; the same command goes on from there.")
+        raise
 
 
 def _show(metadata: Any, out: Path, as_json: bool) -> None:
@@ -52,6 +64,6 @@ def _caption(metadata: Any, out: Path) -> str:
     spread = metadata["spread"]
     ratio = spread["accuracy"] / spread["standard_error"] if spread["standard_error"] else 0.0
     return (
-        f"Test accuracies span {100 * spread['accuracy']:.1f} points, {ratio:.0f} times the standard error ({spread['images']:,} images).\n"
-        f"{metadata['recipe']['cpu_s']:.0f} CPU seconds. Written to {out}/"
+        f"Test accuracies span {100 * spread['accuracy']:.1f} points, {ratio:.0f} standard errors\n({spread['images']:,} test images; "
+        f"{metadata['recipe']['cpu_s']:.0f} CPU seconds). Written to {out}/"
     )
