@@ -1,8 +1,10 @@
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from superserve_cli import supernet
 from superserve_cli.app import run
 from tests.reports.runs import keep, steady
 
@@ -38,3 +40,15 @@ def test_what_is_not_ours_is_one_line(tmp_path: Path, capsys: Capture) -> None:
     said = capsys.readouterr().err
     assert "neither Parquet nor CSV" in said
     assert said.count("\n") == 1
+
+
+def test_it_shows_the_shipped_supernet(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    loaded = supernet.load()
+    shipped = str(files("superserve_cli.supernet").joinpath("data"))
+    assert run(["inspect", shipped]) == 0
+    said = capsys.readouterr().out
+    for words in ("SuperNet", loaded.family, loaded.hash[:12], "with SubnetNorm statistics", *loaded.front):
+        assert words in said
+    assert run(["inspect", shipped, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hash"] == loaded.hash
