@@ -45,9 +45,9 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
     return Order("superserve_cli.serving.workers.sleep:make", {"profile": str(profile), "shape": [3]})
 
 
-def with_worker(order: Order, talk: Callable[[ProcessWorker], Awaitable[None]]) -> None:
+def with_worker(order: Order, talk: Callable[[ProcessWorker], Awaitable[None]], hung_s: float = 60) -> None:
     async def run() -> None:
-        worker = ProcessWorker(3, order)
+        worker = ProcessWorker(3, order, hung_s)
         try:
             await asyncio.wait_for(talk(worker), 120)
         finally:
@@ -90,6 +90,21 @@ def test_a_worker_introduces_itself_runs_a_batch_comes_back_from_the_dead_and_le
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_worker_that_hangs_is_ended_and_started_again(order: Order) -> None:
+    async def talk(worker: ProcessWorker) -> None:
+        await worker.introduced()
+        await worker.warmed(PLAN)
+        news = News()
+        worker.report_to(news)
+        assert await news.next() == ("restored", 3)
+        os.kill(pid_of(worker), signal.SIGSTOP)
+        worker.start("small", [ROWS])
+        assert await news.next() == ("lost", 3)
+        assert await news.next() == ("restored", 3)
+
+    with_worker(order, talk, hung_s=0.1)
 
 
 def test_what_a_worker_complains_about_is_told_to_the_user(tmp_path: Path) -> None:

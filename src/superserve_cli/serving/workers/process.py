@@ -26,13 +26,17 @@ LONGEST_BACKOFF_S: Final = 30.0
 PATIENCE_S: Final = 5.0
 """How long a process may take to end by itself before it is killed."""
 REAP_STEP_S: Final = 0.01
+HUNG_S: Final = 60.0
 STDERR: Final = 2
 
 
 class ProcessWorker:
-    """One worker process. A process that ends is started again, later after each failure, and brought to where the last one was."""
+    """One worker process. A process that ends is started again, later after each failure, and brought to where the last one was.
 
-    def __init__(self, index: int, order: Order) -> None:
+    One that keeps a batch for longer than `hung_s` seconds is ended.
+    """
+
+    def __init__(self, index: int, order: Order, hung_s: float = HUNG_S) -> None:
         self._index = index
         self._order = order
         self._loop = asyncio.get_running_loop()
@@ -46,6 +50,8 @@ class ProcessWorker:
         self._area: Area | None = None
         self._subnets: dict[Subnet, int] = {}
         self._backoff_s = FIRST_BACKOFF_S
+        self._hung_s = hung_s
+        self._busy_since: float | None = None
         self._up = self._was_warm = self._stopped = False
         self._spawn()
 
@@ -72,6 +78,7 @@ class ProcessWorker:
     def report_to(self, listener: Listener) -> None:
         """From now on the worker serves: whoever listens hears that it is there."""
         self._listener = listener
+        self._watch()
         if self._up:
             listener.restored(self._index)
 
@@ -84,6 +91,7 @@ class ProcessWorker:
         for rows in batch:
             self._area.inputs[at : at + len(rows)] = rows
             at += len(rows)
+        self._busy_since = self._loop.time()
         self._send(JOB.pack(self._subnets[subnet], at))
 
     def stop(self) -> None:
@@ -140,12 +148,14 @@ class ProcessWorker:
     def _done(self, message: bytes) -> None:
         assert self._area is not None
         assert self._listener is not None
+        self._busy_since = None
         _, compute_ns = DONE.unpack(message)
         self._listener.done(self._index, self._area.logits, compute_ns)
 
     def _said(self, hello: Hello | Complaint) -> None:
         if isinstance(hello, Complaint):
-            log.error("event=worker_complains worker=%d complaint=%s", self._index, hello.message)
+            if self._was_warm:
+                log.error("event=worker_complains worker=%d complaint=%s", self._index, hello.message)
             self._fail(SuperserveError(hello.message, hello.hint))
         elif not self._hello.done():
             self._hello.set_result(hello)
@@ -169,6 +179,7 @@ class ProcessWorker:
 
     def _died(self) -> None:
         was_up, self._up = self._up, False
+        self._busy_since = None
         self._hang_up()
         if was_up and self._listener is not None:
             self._listener.lost(self._index)
@@ -189,6 +200,14 @@ class ProcessWorker:
             log.warning("event=worker_lost worker=%d exit_code=%d restart_in_s=%g", self._index, code, self._backoff_s)
             self._loop.call_later(self._backoff_s, self._spawn)
             self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
+
+    def _watch(self) -> None:
+        if self._stopped:
+            return
+        if self._busy_since is not None and self._loop.time() - self._busy_since > self._hung_s and self._process is not None:
+            log.error("event=worker_hung worker=%d pid=%d after_s=%g", self._index, self._process.pid, self._hung_s)
+            self._process.kill()
+        self._loop.call_later(self._hung_s / 4, self._watch)
 
     def _hang_up(self) -> None:
         if self._control is not None:
