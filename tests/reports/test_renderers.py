@@ -145,3 +145,11 @@ def test_a_synthetic_trace_is_called_synthetic() -> None:
     assert "SYNTHETIC" in markdown.of_run(steady(), summarize(steady()))
     assert "synthetic trace" in run_page(steady())
     assert "synthetic trace" not in run_page(steady(trace={"source": "azure:FILE", "synthetic": False}))
+
+
+def test_runs_of_different_traces_side_by_side_are_warned_about() -> None:
+    runs = [steady(), steady(trace={"source": "poisson", "hash": "c" * 64}, late="drop")]
+    summary = comparison.summarize(runs)
+    assert summary["problems"] == [f"these runs do not share one {what}: their figures do not compare" for what in ("trace", "late rule")]
+    for text in (markdown.of_comparison(runs, summary), page.of_comparison(runs, summary, {})):
+        assert "do not share one trace" in text

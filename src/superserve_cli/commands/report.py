@@ -17,6 +17,8 @@ def report(
         console.as_json(summary)
     else:
         console.table("", reports.NARROW, reports.narrow_rows(summary.get("policies", [summary])))
+    for problem in summary.get("problems", []):
+        console.warn(problem)
     if folder:
         console.note(f"report: {folder / 'report.html'}")
     else:

@@ -36,6 +36,13 @@ def others(base: Run, head: Run) -> list[Other]:
     return [Other(what, before[what], after[what]) for what in before if before[what] != after[what] or UNKNOWN in before[what]]
 
 
+def mixed(runs: Sequence[Run]) -> list[str]:
+    """What the runs of one comparison should have in common and have not, a sentence each."""
+    differing = [other.what for run in runs[1:] for other in others(runs[0], run) if other.what in MUST_AGREE]
+    words = {"trace": "trace", "slo": "SLO", "late": "late rule"}
+    return [f"these runs do not share one {words[what]}: their figures do not compare" for what in dict.fromkeys(differing)]
+
+
 def _identity(manifest: Mapping[str, Any]) -> dict[str, str]:
     trace, profile = manifest.get("trace") or {}, manifest.get("profile") or {}
     return {

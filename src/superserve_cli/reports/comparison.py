@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from superserve_cli.reports import notation
+from superserve_cli.reports.comparable import mixed
 from superserve_cli.reports.run import Run, labels
 from superserve_cli.reports.summary import summarize as summarize_run
 
@@ -19,7 +20,7 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     """The summaries of the runs under their labels, as they stand in a comparison's `summary.json`, and their ranking by utility."""
     policies = [{**summarize_run(run), "policy": label} for run, label in zip(runs, labels(runs), strict=True)]
     ranked = sorted(policies, key=_rank)
-    return {"schema": SCHEMA, "policies": ranked, "ranking": [summary["policy"] for summary in ranked]}
+    return {"schema": SCHEMA, "policies": ranked, "ranking": [summary["policy"] for summary in ranked], "problems": mixed(runs)}
 
 
 def _rank(summary: Mapping[str, Any]) -> tuple[float, float, str]:

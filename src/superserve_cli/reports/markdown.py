@@ -26,6 +26,7 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any]) -> str:
     """`report.md` of several runs."""
     parts = [
         "# Comparison, ranked by utility",
+        *(f"> **NOT COMPARABLE**: {_cell(problem)}" for problem in summary["problems"]),
         *(verdict(run) for run in runs),
         table(comparison.COLUMNS, comparison.rows(summary["policies"])),
         "## What was run",

@@ -50,6 +50,7 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any], links: Mappin
         "Comparison · superserve",
         f"<h1>{len(runs)} {'policies' if len({run.policy for run in runs}) == len(runs) else 'runs'}, ranked by utility</h1>",
         _about(runs),
+        *(f'<p class="invalid">{escape(problem)}</p>' for problem in summary["problems"]),
         *(_verdict(run) for run in runs),
         _card("", _ranking(policies, links)),
         _card("Who answers in time, and how well", _both(lambda width: charts.scatter_svg(_points(policies, main), width))),
