@@ -150,8 +150,11 @@ def _json(written: "Profile", best: "list[Subnet]", halves: "Disagreement", out:
 
 
 def _verdict(halves: "Disagreement", rounds: int) -> None:
+    from superserve_cli.profiles.rows import ENOUGH_ROUNDS
+
     said = f"the medians of odd and even rounds disagree by {halves.median:.1%} (median of the cells) and {halves.p90:.1%} (p90)"
     if halves.good:
         console.note(f"{said}: good, the goal is a p90 of at most 5 %")
     else:
-        console.warn(f"{said}; the goal is a p90 of at most 5 %: measure on a quieter machine, or with --rounds {5 * rounds}")
+        more = f", or with --rounds {ENOUGH_ROUNDS}" if rounds < ENOUGH_ROUNDS else ""
+        console.warn(f"{said}; the goal is a p90 of at most 5 %: measure on a quieter machine{more}")
