@@ -1,9 +1,13 @@
+import asyncio
 import json
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
 
@@ -291,3 +295,27 @@ def test_metrics_and_statistics_count_what_was_served(browser: Browser) -> None:
     stats = browser.get("/v2/models/net/stats")[1]["model_stats"][0]
     assert (stats["inference_count"], stats["execution_count"]) == (1, 1)
     assert stats["inference_stats"]["compute_infer"] == {"count": 1, "ns": 8_000_000}
+
+
+@settings(deadline=None)
+@given(
+    noise=st.lists(st.tuples(st.integers(0, 600), st.binary(max_size=4)), max_size=4),
+    cuts=st.lists(st.integers(0, 600), max_size=3),
+)
+def test_whatever_bytes_come_the_server_answers_in_http_and_goes_on(world: World, noise: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    body = json.dumps(asked(id="x", parameters={"timeout": 30_000})).encode()
+    message = f"POST {INFER} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    for at, piece in noise:
+        message = message[:at] + piece + message[at + len(piece) :]
+    server = world()
+
+    async def talk() -> bytes:
+        send, wire, _ = server.connect()
+        for start, end in pairwise(sorted({0, len(message), *(min(cut, len(message)) for cut in cuts)})):
+            send(message[start:end])
+        server.advance(100)
+        return bytes(wire.sent)
+
+    answer = asyncio.run(talk())
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 4", b"HTTP/1.1 504 "))
+    assert Browser(server).infer(asked())[0] == 200

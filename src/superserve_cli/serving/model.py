@@ -14,6 +14,8 @@ from superserve_cli.serving.tensors import Invalid, from_bytes
 INPUT: Final = "input"
 OUTPUT: Final = "logits"
 DATATYPE: Final = "FP32"
+VERSION: Final = "1"
+"""The only version that a model has here: one SuperNet, one set of weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,6 @@ class Model:
                 f"the SuperNet {self.name} has no subnet {missing[0]!r}, which the profile serves",
                 hint="profile this SuperNet: `superserve profile SUPERNET --out FILE`, then `--profile FILE`",
             )
-
-
-VERSION: Final = "1"
-"""The only version that a model has here: one SuperNet, one set of weights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from superserve_cli.serving.tensors import Invalid
 MODEL_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?")
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 BINARY: Final = "application/octet-stream"
+COME_AGAIN: Final = "Retry-After: 1\r\n"
 MOST_DIGITS: Final = 18
 RAW: Final = 0
 """The header length that says: this body is one raw tensor."""
@@ -34,7 +35,6 @@ class Service:
     objectives: Objectives | None = None
     described: Mapping[str, Any] | None = None
     router: Router | None = None
-    retry_after_s: int = 1
 
     @property
     def ready(self) -> bool:
@@ -80,7 +80,7 @@ class Pending:
         if status == DROPPED:
             self._exchange.fail(504, "dropped: the deadline could not be met")
         else:
-            self._exchange.fail(503, "the last worker was lost", "Retry-After: 1\r\n")
+            self._exchange.fail(503, "the last worker was lost", COME_AGAIN)
 
 
 class Routes:
@@ -123,7 +123,7 @@ class Routes:
         name, version, what = match.groups()
         model = self._service.model
         if model is None:
-            exchange.fail(503, "the workers are still loading", "Retry-After: 1\r\n")
+            exchange.fail(503, "the workers are still loading", COME_AGAIN)
         elif unquote(name) != model.name:
             exchange.fail(404, f"there is no model {unquote(name)!r}; this server has {model.name!r}")
         elif version not in (None, VERSION):
@@ -177,14 +177,14 @@ class Routes:
             exchange.fail(415, f"Content-Encoding {encoding.decode('latin-1')} is not supported: send the body as it is")
             return
         if service.router is None or service.objectives is None or service.model is None:
-            exchange.fail(503, "the workers are still warming up", "Retry-After: 1\r\n")
+            exchange.fail(503, "the workers are still warming up", COME_AGAIN)
             return
         try:
             self._submit(exchange, service.router, service.objectives, service.model)
         except Invalid as error:
             exchange.fail(400, str(error))
         except Busy as error:
-            exchange.fail(503, str(error), f"Retry-After: {service.retry_after_s}\r\n")
+            exchange.fail(503, str(error), COME_AGAIN)
 
     def _submit(self, exchange: Exchange, router: Router, objectives: Objectives, model: Model) -> None:
         length = _header_length(exchange.headers)
