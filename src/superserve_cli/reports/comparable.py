@@ -1,6 +1,6 @@
 """Whether two runs may be compared at all: what they must have in common, and what somebody may choose to compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from superserve_cli.core.nouns import NS_PER_MS
@@ -26,14 +26,15 @@ class Other(NamedTuple):
 def others(base: Run, head: Run) -> list[Other]:
     """In what else the runs differ: MUST_AGREE, MAY_DIFFER and ONLY_NAMED, in this order."""
     before, after = _identity(base.manifest), _identity(head.manifest)
-    if base.manifest.get("kind") == head.manifest.get("kind") == "simulated":
-        # a simulated outcome comes from the profile, on whatever machine it is computed
-        before["hardware"] = after["hardware"] = ""
     # a live server has no service rule, and other people's manifests may not tell the subnets
     for what in ("subnets", "service"):
         if not (before[what] and after[what]):
             before[what] = after[what] = ""
-    return [Other(what, before[what], after[what]) for what in before if before[what] != after[what] or UNKNOWN in before[what]]
+    plain = [Other(what, before[what], after[what]) for what in before if before[what] != after[what] or UNKNOWN in before[what]]
+    # a simulated outcome comes from the profile, on whatever machine it is computed
+    simulated = before["kind"] == after["kind"] == "simulated"
+    hardware = [] if simulated else _differing("hardware", base, head)
+    return [*plain, *hardware, *_differing("versions", base, head)]
 
 
 def mixed(runs: Sequence[Run]) -> list[str]:
@@ -55,14 +56,18 @@ def _identity(manifest: Mapping[str, Any]) -> dict[str, str]:
         "workers": str(manifest.get("workers")),
         "kind": str(manifest.get("kind")),
         "service": str(manifest.get("service") or ""),
-        "hardware": _pairs(manifest.get("hardware")),
         "seed": str(manifest.get("seed")),
-        "versions": _pairs(manifest.get("versions")),
     }
 
 
-def _pairs(values: Mapping[str, Any] | None) -> str:
-    return ", ".join(f"{name} {values[name]}" for name in sorted(values)) if values else ""
+def _differing(what: str, base: Run, head: Run) -> Iterator[Other]:
+    """The parts of a manifest's mapping that both runs know and in which they differ, as one difference."""
+    before, after = base.manifest.get(what) or {}, head.manifest.get(what) or {}
+    names = [
+        name for name in sorted(before.keys() & after.keys()) if None not in (before[name], after[name]) and before[name] != after[name]
+    ]
+    if names:
+        yield Other(what, *(", ".join(f"{name} {values[name]}" for name in names) for values in (before, after)))
 
 
 def allowances(names: Sequence[str]) -> frozenset[str]:

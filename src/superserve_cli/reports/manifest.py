@@ -29,7 +29,7 @@ def simulated(
             **{key: profile.metadata.get(key) for key in ("name", "hash", "supernet", "device")},
             "subnets": list(profile.subnets),
         },
-        "hardware": {key: profile.metadata.get(key) for key in ("device", "threads", "dtype", "backend")},
+        "hardware": {key: profile.metadata.get(key) for key in ("device", "device_name", "threads", "dtype", "backend")},
         "versions": provenance.versions(),
         "target": None,
         "valid": True,
