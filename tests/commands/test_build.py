@@ -1,4 +1,5 @@
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 from superserve_cli import supernet, training
 from superserve_cli.app import run
+from superserve_cli.commands.build import build
 from superserve_cli.training.folder import claim
 
 IMAGES = np.random.default_rng(0).standard_normal((60, 1, 8, 8)).astype(np.float32)
@@ -45,6 +47,12 @@ def test_a_folder_that_is_not_empty_is_refused_without_overwrite(tiny: list[str]
     assert "net holds something already" in capsys.readouterr().err
     assert run([*tiny, "--out", "net", "--overwrite"]) == 0
     assert Path("net/letter.txt").exists()
+
+
+def test_the_default_options_are_the_default_recipe() -> None:
+    given = {name: option.default for name, option in signature(build).parameters.items()}
+    recipe = training.Recipe().to_json()
+    assert {name: given[name] for name in ("family", "task", "seed", "steps", "device")}.items() <= recipe.items()
 
 
 def interrupt(done: int, total: int, note: str) -> None:

@@ -33,7 +33,7 @@ class Interrupt:
 
 def tiny(**settings: Any) -> ConvNet:
     """A family whose networks train in milliseconds."""
-    small = {"stem": 8, "widths": (8, 8, 16), "depth": (1,), "width": (0.5, 1.0), "expand": (1.0,)}
+    small = {"widths": (8, 8, 16), "depth": (1,), "width": (0.5, 1.0), "expand": (1.0,)}
     return ConvNet(**{**small, **settings})
 
 

@@ -19,7 +19,7 @@ def build(
     ] = "glyphs",
     seed: Annotated[int, typer.Option(min=0, help="Decides data, first weights and sampled subnets.")] = 0,
     out: Annotated[Path, typer.Option(help="The folder for weights.safetensors and supernet.json.")] = Path("supernet"),
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.", show_default="280")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 360,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Use a folder that is not empty, and replace the SuperNet in it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
@@ -28,7 +28,7 @@ def build(
     from superserve_cli import supernet, training
     from superserve_cli.training.folder import claim
 
-    recipe = training.Recipe(family, task, seed, steps or training.Recipe.steps, device)
+    recipe = training.Recipe(family, task, seed, steps, device)
     checkpoint = claim(out, recipe, overwrite)
     with _kept(checkpoint), console.progress("building") as progress:
         built = training.build(recipe, checkpoint, progress)

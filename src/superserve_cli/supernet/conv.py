@@ -6,15 +6,17 @@ blocks run), the width of everything (the first channels run) and the expand rat
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any, Final
 
 from superserve_cli.errors import BadOption
 from superserve_cli.supernet.plan import AvgPool, Conv, GlobalMean, Layer, Linear, Norm, Plan, Relu, Residual, WeightSlice, layer_select
 from superserve_cli.supernet.space import Dimension, Point, Space
 
-STRIDES: Final = (2, 2, 1)
-REDUCTION: Final = 4
-"""How often the stages halve the image, as a product: the side of an image is a multiple of it."""
+STEM_STRIDE: Final = 2
+STRIDES: Final = (1, 2, 1)
+REDUCTION: Final = STEM_STRIDE * prod(STRIDES)
+"""The side of an image is a multiple of it."""
 DIVISOR: Final = 8
 
 
@@ -26,23 +28,23 @@ def channels(count: float) -> int:
 
 @dataclass(frozen=True)
 class ConvNet:
-    """The architecture. `stem` and `widths` (one per stage) are channels at full width; the space chooses from the other tuples.
+    """The architecture. `widths` are the channels of each stage at full width, of the first also in the stem; the space chooses
+    from the other tuples.
 
     Raises BadOption for settings that make no network.
     """
 
     shape: tuple[int, int, int]
     classes: int
-    stem: int = 24
     widths: tuple[int, ...] = (48, 96, 128)
     depth: tuple[int, ...] = (1, 3)
     width: tuple[float, ...] = (0.6, 1.0)
     expand: tuple[float, ...] = (0.35, 0.5)
 
     def __post_init__(self) -> None:
-        counts = (*self.shape, self.classes, self.stem, *self.widths, *self.depth)
+        counts = (*self.shape, self.classes, *self.widths, *self.depth)
         if not all(isinstance(count, int) and count > 0 for count in counts):
-            raise BadOption(f"{self} has a count that is none", hint="shape, classes, stem, widths and depth are positive integers")
+            raise BadOption(f"{self} has a count that is none", hint="shape, classes, widths and depth are positive integers")
         elastic = {"depth": self.depth, "width": self.width, "expand": self.expand}
         for name, values in elastic.items():
             if not values or list(values) != sorted(set(values)) or values[0] <= 0:
@@ -68,9 +70,9 @@ class ConvNet:
     def plan(self, point: Point) -> Plan:
         """What a subnet computes."""
         (width,), (expand,) = point["width"], point["expand"]
-        stem, *outs = [channels(full * width) for full in (self.stem, *self.widths)]
-        plan: list[Layer] = [*_conv("stem", self.shape[0], stem, 3), Relu()]
-        for stage, (stride, before, out) in enumerate(zip(STRIDES, [stem, *outs], outs, strict=False)):
+        outs = [channels(full * width) for full in self.widths]
+        plan: list[Layer] = [*_conv("stem", self.shape[0], outs[0], 3, STEM_STRIDE), Relu()]
+        for stage, (stride, before, out) in enumerate(zip(STRIDES, [outs[0], *outs], outs, strict=False)):
             every = [
                 _block(f"stage{stage}.block{i}", out if i else before, channels(out * expand), out, 1 if i else stride)
                 for i in range(self.depth[-1])

@@ -11,7 +11,7 @@ class Recipe:
     family: str = "conv"
     task: str = "glyphs"
     seed: int = 0
-    steps: int = 280
+    steps: int = 360
     device: str = "cpu"
     batch: int = 64
     learning_rate: float = 4e-3
