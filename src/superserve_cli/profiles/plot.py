@@ -21,6 +21,7 @@ def write_plot(path: Path, profile: Profile) -> None:
         for size, colour in colours.items():
             _draw_front(axes, profile, size, colour)
         axes.set(title=title, xlabel="planned latency of a batch, ms", ylabel="accuracy, %", xscale="log")
+        axes.margins(y=0.1)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -42,8 +43,8 @@ def _draw_front(axes: Axes, profile: Profile, batch_size: int, colour: str) -> N
     if best:
         axes.plot(*zip(*map(at, best), strict=True), "o-", color=colour, markersize=5.5, linewidth=1.6, label=f"batch size {batch_size}")
     if best:
-        _label(axes, best[0], at(best[0]), (9, -2), "left")
-        _label(axes, best[-1], at(best[-1]), (-9, 0), "right")
+        _label(axes, best[0], at(best[0]), (-4, -13), "left")
+        _label(axes, best[-1], at(best[-1]), (6, 12), "right")
 
 
 def _label(axes: Axes, text: str, at: tuple[float, float], offset: tuple[int, int], side: str) -> None:
