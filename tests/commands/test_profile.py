@@ -18,8 +18,8 @@ def folder(tmp_path: Path) -> Path:
     """A SuperNet of two untrained subnets, and the task that it did not learn."""
     rng = np.random.Generator(np.random.PCG64(0))
     data = tmp_path / "task.npz"
-    np.savez(data, x=rng.normal(size=(60, 1, 4, 4)).astype(np.float32), y=np.arange(60) % 3)
-    network = ConvNet((1, 4, 4), 3, stem=8, widths=(8, 8, 8), depth=(1,), width=(1.0,), expand=(0.5, 1.0))
+    np.savez(data, x=rng.normal(size=(60, 1, 8, 8)).astype(np.float32), y=np.arange(60) % 3)
+    network = ConvNet((1, 8, 8), 3, widths=(8, 8, 8), depth=(1,), width=(1.0,), expand=(0.5, 1.0))
     space = network.space
     weights = {s.parameter: torch.ones(s.shape) for s in slices(network.plan(space.parse(space.largest)))}
     channels = {s: sum(norm.channels for norm in norms(network.plan(space.parse(s)))) for s in space.enumerate()}
