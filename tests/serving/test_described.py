@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 
 from superserve_cli import policies
-from superserve_cli.core.nouns import Request
 from superserve_cli.profiles import Profile
 from superserve_cli.serving import described
-from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.model import Hello, Model
 
 METADATA = {"name": "cpu", "hash": "p", "supernet": "net", "supernet_hash": "s", "device": "cpu", "threads": 1, "dtype": "float32"}
@@ -23,16 +21,6 @@ def test_a_model_says_what_a_report_needs() -> None:
     assert told.items() <= said().items()
     assert said()["slo_us"] == 36_000
     assert said()["subnets"] == [{"id": "small", "accuracy": 0.8}, {"id": "large", "accuracy": None}]
-
-
-def test_the_manifest_of_a_server_counts_what_its_clients_sent() -> None:
-    ledger = Ledger(PROFILE.subnets, PROFILE.accuracies)
-    for id in range(11):
-        ledger.served(Request(id, id * 100_000_000, 10**12), id * 100_000_000, id * 100_000_000, "small", 1, 0)
-    manifest = described.manifest(said(), ledger.outcomes(0), "http://here")
-    assert (manifest["kind"], manifest["duration_s"], manifest["offered_qps"]) == ("live", 1.0, 11.0)
-    assert manifest["trace"] == {"source": "clients of http://here", "hash": None, "requests": 11, "synthetic": False}
-    assert manifest["profile"] == {"name": "cpu", "hash": "p", "supernet": "net", "device": "cpu"}
 
 
 def test_a_profile_of_the_same_workers_raises_no_doubt() -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from superserve_cli.core import provenance
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -43,15 +45,7 @@ def number(value: float) -> str:
 
 def machine() -> dict[str, Any]:
     """Where the figures were measured."""
-    return {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123  # not a file of anybody's
-            return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    except OSError:
-        return platform.machine()
+    return {"processor": provenance.processor(), "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
 
 
 def median_s(work: Callable[[], object], repeats: int) -> float:

@@ -29,7 +29,7 @@ def serve(
     answers what is queued and ends. Metrics for Prometheus are at /metrics.
     """
     from superserve_cli import console, policies, profiles, reports
-    from superserve_cli.serving.described import manifest
+    from superserve_cli.reports import manifest
     from superserve_cli.serving.server import Settings
     from superserve_cli.serving.workers.messages import Order
 
@@ -53,7 +53,7 @@ def serve(
     if out is None or outcomes is None:
         return
     if len(outcomes):
-        reports.write_run(out, reports.Run(outcomes, manifest(server.described, outcomes, server.url)))
+        reports.write_run(out, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
     if not quiet:
         console.note(f"{len(outcomes)} requests, written to {out}" if len(outcomes) else f"nobody asked: nothing is written to {out}")
 

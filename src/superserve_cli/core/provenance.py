@@ -3,6 +3,7 @@
 import platform
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from superserve_cli import __version__
 
@@ -20,3 +21,13 @@ def command() -> list[str]:
 def versions() -> dict[str, str]:
     """The versions that every result depends on."""
     return {"superserve": __version__, "python": platform.python_version()}
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

@@ -5,6 +5,7 @@ from typing import Any
 from superserve_cli import traces
 from superserve_cli.core import provenance
 from superserve_cli.core.nouns import NS_PER_S, NS_PER_US
+from superserve_cli.core.outcomes import Outcomes
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 from superserve_cli.reports.run import SCHEMA
@@ -44,21 +45,9 @@ def live(
     offered_qps, sustained_qps = _offered_qps(trace), server.get("sustained_qps")
     return {
         **_common(trace, slo_ns),
-        "kind": "live",
-        "policy": server.get("policy"),
-        "late": server.get("late"),
-        "service": None,
-        "workers": server.get("workers"),
+        **_of_server(server),
         "seed": seed,
         "load": offered_qps / sustained_qps if sustained_qps else None,
-        "profile": {
-            "name": server.get("profile"),
-            "hash": server.get("profile_hash"),
-            "supernet": server.get("supernet"),
-            "device": server.get("profile_device"),
-            "subnets": [entry["id"] for entry in server.get("subnets", [])],
-        },
-        "hardware": server.get("hardware") or {},
         "versions": {**(server.get("versions") or {"server": server.get("server")}), **provenance.versions()},
         "target": server.get("url"),
         "valid": not problems,
@@ -68,17 +57,54 @@ def live(
     }
 
 
+def served(server: dict[str, Any], outcomes: Outcomes, url: str) -> dict[str, Any]:
+    """The manifest of a server's own run: its trace is whatever its clients sent."""
+    duration_s = float(outcomes.ended_ns.max() - outcomes.arrival_ns.min()) / NS_PER_S
+    return {
+        **_now(server["slo_us"] * NS_PER_US),
+        **_of_server(server),
+        "seed": None,
+        "load": None,
+        "offered_qps": len(outcomes) / duration_s if duration_s else None,
+        "duration_s": duration_s,
+        "trace": {"source": f"clients of {url}", "hash": None, "requests": len(outcomes), "synthetic": False},
+        "versions": server["versions"],
+        "target": None,
+        "valid": True,
+        "problems": [],
+    }
+
+
+def _of_server(server: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": "live",
+        "policy": server.get("policy"),
+        "late": server.get("late"),
+        "service": None,
+        "workers": server.get("workers"),
+        "profile": {
+            "name": server.get("profile"),
+            "hash": server.get("profile_hash"),
+            "supernet": server.get("supernet"),
+            "device": server.get("profile_device"),
+            "subnets": [entry["id"] for entry in server.get("subnets", [])],
+        },
+        "hardware": server.get("hardware") or {},
+    }
+
+
 def server_slo_ns(server: dict[str, Any]) -> int | None:
     """The SLO that a server gives to requests without one, if it says so."""
     return server["slo_us"] * NS_PER_US if server.get("slo_us") else None
 
 
+def _now(slo_ns: int) -> dict[str, Any]:
+    return {"schema": SCHEMA, "created": provenance.created(), "command": provenance.command(), "slo_ns": slo_ns}
+
+
 def _common(trace: Trace, slo_ns: int) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
-        "created": provenance.created(),
-        "command": provenance.command(),
-        "slo_ns": slo_ns,
+        **_now(slo_ns),
         "offered_qps": _offered_qps(trace),
         "duration_s": trace.duration_ns / NS_PER_S,
         "trace": {

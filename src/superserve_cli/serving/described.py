@@ -1,19 +1,15 @@
-"""What a server says of itself: to its clients, in the manifest of its run, and as warnings when profile and workers do not match."""
+"""What a server says of itself: to its clients, and as warnings when profile and workers do not match."""
 
 import os
 import platform
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
-from superserve_cli import __version__
-from superserve_cli.core.nouns import NS_PER_S
-from superserve_cli.core.outcomes import Outcomes
+from superserve_cli.core import provenance
+from superserve_cli.core.nouns import NS_PER_US
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.model import Hello
-from superserve_cli.serving.objectives import NS_PER_US
 
 
 def parameters(hello: Hello, profile: Profile, policy: Policy, late: str, workers: int, slo_ns: int) -> dict[str, Any]:
@@ -35,41 +31,9 @@ def parameters(hello: Hello, profile: Profile, policy: Policy, late: str, worker
         "sustained_qps": profile.sustained_qps(workers),
         "subnets": [{"id": s, "accuracy": a} for s, a in zip(profile.subnets, profile.accuracies, strict=True)],
         "batch_sizes": list(profile.batch_sizes),
-        "versions": {"superserve": __version__, "python": platform.python_version(), **versions},
+        "versions": {**provenance.versions(), **versions},
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), **hardware},
         "threads": hardware.get("threads"),
-    }
-
-
-def manifest(said: dict[str, Any], outcomes: Outcomes, url: str) -> dict[str, Any]:
-    """The manifest of a server's own run, from its `parameters`: its trace is whatever its clients sent."""
-    duration_s = float(outcomes.ended_ns.max() - outcomes.arrival_ns.min()) / NS_PER_S if len(outcomes) else 0.0
-    return {
-        "schema": "run/1",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["superserve", *sys.argv[1:]],
-        "kind": "live",
-        "policy": said["policy"],
-        "late": said["late"],
-        "service": None,
-        "workers": said["workers"],
-        "slo_ns": said["slo_us"] * NS_PER_US,
-        "seed": None,
-        "load": None,
-        "offered_qps": len(outcomes) / duration_s if duration_s else None,
-        "duration_s": duration_s,
-        "trace": {"source": f"clients of {url}", "hash": None, "requests": len(outcomes), "synthetic": False},
-        "profile": {
-            "name": said["profile"],
-            "hash": said["profile_hash"],
-            "supernet": said["supernet"],
-            "device": said["profile_device"],
-        },
-        "versions": said["versions"],
-        "hardware": said["hardware"],
-        "target": None,
-        "valid": True,
-        "problems": [],
     }
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from superserve_cli.core.nouns import NS_PER_US
 from superserve_cli.serving.tensors import Invalid
 
-NS_PER_US: Final = 1000
 LONGEST_SLO_US: Final = 24 * 3600 * 1_000_000
 SLO_PARAMETERS: Final = ("timeout", "slo_us")
 SLO_HEADER: Final = b"x-superserve-slo-us"

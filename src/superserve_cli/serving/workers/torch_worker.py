@@ -1,7 +1,5 @@
 import os
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from superserve_cli.core import provenance
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.supernet import SuperNet
@@ -55,7 +54,7 @@ class TorchWorker:
         on_gpu = self.device.type == "cuda"
         return {
             "device": str(self.device),
-            "device_name": torch.cuda.get_device_name(self.device) if on_gpu else _cpu_name(),
+            "device_name": torch.cuda.get_device_name(self.device) if on_gpu else provenance.processor(),
             "threads": self.threads,
             "dtype": "float32",
             "backend": "torch",
@@ -66,12 +65,3 @@ class TorchWorker:
         # PyTorch wants memory that it may write to; slots of shared memory can be read-only
         x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
         return x.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else x
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
