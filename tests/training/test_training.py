@@ -86,6 +86,12 @@ def test_training_learns_what_can_be_learnt(recipe: Recipe) -> None:
     assert (built.forward(x, built.space.largest).argmax(1) == y).float().mean() > 0.8
 
 
+def test_images_on_which_the_loss_is_no_number_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    np.savez(tmp_path / "tiny.npz", x=IMAGES * np.float32(1e37), y=LABELS)
+    with pytest.raises(BadFile, match="the loss is nan at step 1"):
+        training.build(recipe)
+
+
 def test_a_checkpoint_of_other_images_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):

@@ -1,3 +1,4 @@
+import math
 import time
 from typing import Any, Final
 
@@ -18,12 +19,17 @@ CHECKPOINT_EVERY: Final = 10
 
 
 def train(job: Job, progress: Progress = silent) -> State:
-    """Train all subnets together, from the job's checkpoint on; raises BadFile for a checkpoint of other images."""
+    """Train all subnets together, from the job's checkpoint on.
+
+    Raises BadFile for a checkpoint of other images, and for images on which the loss grows beyond all numbers.
+    """
     state = _begun(job)
     x, y = job.tensors(job.task.train)
     for step in range(state.done, job.recipe.steps):
         started = time.process_time()
         loss, accuracy = _step(job, state, step, x, y)
+        if not math.isfinite(loss):
+            raise BadFile(f"{job.recipe.task}: the loss is {loss} at step {step + 1}", hint="scale the images to about -1..1")
         state.done, state.cpu_s = step + 1, state.cpu_s + time.process_time() - started
         if job.checkpoint and (state.done % CHECKPOINT_EVERY == 0 or state.done == job.recipe.steps):
             checkpoint.write(job.checkpoint, state, job.recipe, job.data_hash)
