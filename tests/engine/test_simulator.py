@@ -225,3 +225,13 @@ def test_compiled_code_stays_within_its_arrays(tmp_path: Path) -> None:
     checked = run(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
     assert checked == run()
     assert checked.count("[") == 6
+
+
+@pytest.mark.parametrize("late", ["drop", "shed", "serve"])
+def test_queues_keep_their_order_when_every_request_is_more_urgent_than_those_before(late: str) -> None:
+    """No two of these fit into one lane of the queue; every third ties with the one before."""
+    requests = [(i // 40, 400 - i - i % 3 // 2) for i in range(120)]
+    subnets, choose = chooser("slackfit", SMALL)
+    expected = reference.serve(plan_of(SMALL), subnets, choose, [(a, a + s) for a, s in requests], 2, late)
+    arrived = trace([a for a, _ in requests], [s for _, s in requests])
+    assert told(simulate(arrived, SMALL, named("slackfit"), workers=2, slo_ns=1, late=late)) == expected

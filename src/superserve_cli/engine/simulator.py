@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from superserve_cli.core.outcomes import FAILED, NEVER, Outcomes
 from superserve_cli.engine import steps
 from superserve_cli.engine.check import check
-from superserve_cli.engine.compiled import array_heaps
 from superserve_cli.engine.compiled import simulate as compiled
+from superserve_cli.engine.heaps import array_heaps
+from superserve_cli.engine.lanes import lanes
 from superserve_cli.engine.tables import Classes, as_arrays, classes
 from superserve_cli.policies import Policy
 from superserve_cli.policies.greedy import largest_fitting
@@ -83,7 +84,7 @@ def _state(requests: steps.Requests, served: Classes, workers: int) -> steps.Sta
     idle.key[:] = idle.id[:] = np.arange(workers)
     idle.size[0] = workers
     return steps.State(
-        queues=cast(steps.Heaps, array_heaps(room)),
+        queues=cast(steps.Heaps, lanes(np.asarray(requests.deadline_ns), room)),
         depth=np.zeros(len(served.floors), np.int64),
         idle=cast(steps.Heaps, idle),
         busy=cast(steps.Heaps, array_heaps([workers])),

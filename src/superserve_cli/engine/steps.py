@@ -1,8 +1,8 @@
 """Queue discipline, decision loop and simulated world, each once, in plain Python that numba can compile.
 
 The live router calls these functions as they stand, over lists (`live.py`); `compiled.py` gives the same ones to numba, over arrays,
-for the simulator. Only the five heap functions at the top exist twice, here on `heapq` and there on arrays: their keys are unique, so
-any correct heap yields the same order. Nothing here reads a clock.
+for the simulator. Only the five functions on heaps at the top exist twice, here on `heapq` and there on arrays (`heaps.py`, `lanes.py`):
+their keys are unique, so any correct priority queue yields the same order. Nothing here reads a clock.
 
 A request is its id; its deadline, its class and its rows are looked up by id. A class has an EDF heap and a decision table of its own
 (an accuracy floor makes a class). A choice is an index: subnet s in batch size number b is s * B + b, B = the number of batch sizes.
@@ -22,7 +22,7 @@ LATE_RULES = {"drop": DROP_LATE, "shed": SHED_LATE, "serve": SERVE_LATE}
 MET, LATE, DROPPED, REJECTED, FAILED = 0, 1, 2, 3, 4
 
 Heaps = list[list[tuple[int, int]]]
-"""Heaps of (key, id): of lists here, of arrays when compiled."""
+"""Priority queues of (key, id): heaps of lists here, arrays when compiled."""
 
 
 class Ints(Protocol):
