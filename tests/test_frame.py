@@ -15,7 +15,7 @@ from superserve_cli import __version__
 from superserve_cli.app import run
 from superserve_cli.commands import VERBS
 
-HEAVY = ("torch", "numba", "pyarrow", "matplotlib", "numpy", "scipy", "onnx", "superserve_cli.engine", "superserve_cli.serving")
+HEAVY = ("torch", "numba", "pyarrow", "matplotlib", "numpy", "scipy", "onnx", "rich", "superserve_cli.engine", "superserve_cli.serving")
 DOCS = Path(__file__).parents[1] / "docs"
 
 

@@ -5,8 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from superserve_cli import console
-
 
 def build(
     family: Annotated[str, typer.Option(help="The architecture; see `superserve list families`.")] = "conv",
@@ -25,7 +23,7 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Train a SuperNet, calibrate every subnet, and find the Pareto front. After Ctrl-C the same command goes on."""
-    from superserve_cli import supernet, training
+    from superserve_cli import console, supernet, training
     from superserve_cli.training.folder import claim
 
     recipe = training.Recipe(family, task, seed, steps, device)
@@ -39,6 +37,8 @@ def build(
 
 @contextmanager
 def _kept(checkpoint: Path) -> Iterator[None]:
+    from superserve_cli import console
+
     try:
         yield
     except KeyboardInterrupt:
@@ -48,6 +48,8 @@ def _kept(checkpoint: Path) -> Iterator[None]:
 
 
 def _show(metadata: Any, out: Path, as_json: bool) -> None:
+    from superserve_cli import console
+
     rows = [{"subnet": subnet, **metadata["subnets"][subnet]} for subnet in metadata["front"]]
     if as_json:
         console.as_json({"out": str(out), "front": rows, "spread": metadata["spread"], "cpu_s": metadata["recipe"]["cpu_s"]})

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from superserve_cli import console
-
 if TYPE_CHECKING:
     from superserve_cli.core.nouns import Subnet
     from superserve_cli.profiles import Disagreement, Profile
@@ -30,6 +28,7 @@ def profile(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure every subnet's latency and accuracy into a profile, in interleaved rounds. After Ctrl-C the same command goes on."""
+    from superserve_cli import console
     from superserve_cli.core import figures, files
     from superserve_cli.profiles import asked, subject
     from superserve_cli.profiles.plot import write_plot
@@ -77,6 +76,7 @@ def _subject(supernet: Path | None, which: str, sizes: tuple[int, ...], device: 
 
 
 def _earlier(measured: "Subject", out: Path) -> "Samples | None":
+    from superserve_cli import console
     from superserve_cli.errors import BadFile
     from superserve_cli.profiles import subject
 
@@ -92,6 +92,7 @@ def _earlier(measured: "Subject", out: Path) -> "Samples | None":
 
 @contextmanager
 def _kept(out: Path) -> Iterator[None]:
+    from superserve_cli import console
     from superserve_cli.profiles import part
 
     try:
@@ -110,6 +111,7 @@ def _provenance() -> dict[str, Any]:
 
 
 def _show(written: "Profile", out: Path, picture: Path, json: bool) -> None:
+    from superserve_cli import console
     from superserve_cli.profiles import Disagreement, front
 
     best = front(written, written.smallest)
@@ -150,6 +152,7 @@ def _json(written: "Profile", best: "list[Subnet]", halves: "Disagreement", out:
 
 
 def _verdict(halves: "Disagreement", rounds: int) -> None:
+    from superserve_cli import console
     from superserve_cli.profiles.rows import ENOUGH_ROUNDS
 
     said = f"the medians of odd and even rounds disagree by {halves.median:.1%} (median of the cells) and {halves.p90:.1%} (p90)"
