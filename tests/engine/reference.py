@@ -78,7 +78,7 @@ def max_batch(plan: Plan, subnets: Sequence[str]) -> Choose:
             return None
         size = max(fit)
         able = [s for s in subnets if plan.latency_ns[s, size] <= slack]
-        return min(able, key=lambda s: (-plan.accuracy[s], plan.latency_ns[s, plan.sizes[0]], s)), size
+        return min(able, key=lambda s: (-plan.accuracy[s], plan.latency_ns[s, size], s)), size
 
     return choose
 

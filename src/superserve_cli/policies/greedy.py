@@ -47,12 +47,15 @@ def _bucket(latency_ns: int, lo: int, hi: int, buckets: int) -> int:
 
 def max_batch(profile: Profile, workers: int) -> Choose:
     """The largest batch that the least accurate subnet can run in the slack, then the best subnet that still fits (SuperServe, A.5)."""
-    order = by_accuracy(profile)[::-1]
     least = least_accurate(profile)
+    best_first = {
+        size: sorted(profile.subnets, key=lambda s: (-(profile.accuracy(s) or 0.0), profile.plan_ns(s, size), s))
+        for size in profile.batch_sizes
+    }
 
     def choose(slack_ns: int, depth: int) -> Choice | None:
         size = largest_batch(profile, least, slack_ns)
-        return None if size is None else Choice(next(s for s in order if profile.plan_ns(s, size) <= slack_ns), size)
+        return None if size is None else Choice(next(s for s in best_first[size] if profile.plan_ns(s, size) <= slack_ns), size)
 
     return choose
 
