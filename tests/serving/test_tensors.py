@@ -81,6 +81,7 @@ def test_what_is_no_shape_is_refused(shape: Any) -> None:
         ("INT32", [1, 2, True]),
         ("BOOL", [True, False, 1]),
         ("BYTES", ["a", "b", 3]),
+        ("BYTES", ["a", "b", "\ud800"]),
         ("FP32", {"0": 1}),
         ("FP32", None),
         ("FP32", 3),

@@ -121,10 +121,17 @@ def _exact(datatype: str, data: list[Any]) -> NDArray[Any]:
     if any(type(value) is not kind for value in flat):
         raise Invalid(f"{datatype} data must be {'strings' if kind is str else f'{kind.__name__} values'}, in lists of equal length")
     if kind is str:
-        return _objects([value.encode() for value in flat]).reshape(array.shape)
+        return _objects([_utf8(value) for value in flat]).reshape(array.shape)
     if kind is int and flat and not _holds(DTYPES[datatype], min(flat), max(flat)):
         raise Invalid(f"a number in data does not fit into {datatype}")
     return np.array(flat, dtype=DTYPES[datatype]).reshape(array.shape)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # JSON can escape half a surrogate pair
+        raise Invalid(f"{text[:20]!r} is not text") from None
 
 
 def _holds(dtype: np.dtype[Any], least: int, most: int) -> bool:
