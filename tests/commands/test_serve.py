@@ -140,6 +140,11 @@ def test_bad_requests_leave_the_server_serving(server: Served, path: str, body: 
     assert server.infer(asked())[0] == 200
 
 
+def test_a_body_that_no_batch_could_need_is_not_even_read(server: Served) -> None:
+    got, _, answer = server.ask("POST", f"{MODEL}/infer", b" " * 1_000_000)
+    assert (got, list(json.loads(answer))) == (413, ["error"])
+
+
 def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind(server: Served) -> None:
     body = json.dumps(asked()).encode()
     head = f"POST {MODEL}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()

@@ -58,6 +58,8 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    abort = close
+
     def pause_reading(self) -> None:
         self.reading = False
 

@@ -1,11 +1,12 @@
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from superserve_cli.serving.http import MOST_HEAD_BYTES, MOST_PIPELINED, Connection, Exchange, Site
+from superserve_cli.serving.http import AT_ONCE, MOST_HEAD_BYTES, MOST_PIPELINED, PATIENCE_S, Connection, Exchange, Site
 
 LIMIT = 100
 
@@ -156,11 +157,83 @@ def test_an_answer_to_head_has_a_length_and_no_body(client: Client) -> None:
 
 
 def test_a_client_that_asks_without_end_is_not_read_until_answers_are_sent(client: Client) -> None:
-    client.send(b"GET / HTTP/1.1\r\n\r\n" * MOST_PIPELINED)
+    for _ in range(MOST_PIPELINED // AT_ONCE):
+        client.send(b"GET / HTTP/1.1\r\n\r\n" * AT_ONCE)
     assert not client.wire.reading
     for exchange in client.exchanges:
         exchange.respond(200, b"")
     assert client.wire.reading
+
+
+def test_a_burst_is_handed_over_a_little_at_a_time_so_that_others_are_served_too(wire: Callable[[], Any]) -> None:
+    async def talk() -> tuple[int, bool, int]:
+        client = Client(wire())
+        client.send(b"GET / HTTP/1.1\r\n\r\n" * 2 * AT_ONCE)
+        at_once, reading = len(client.exchanges), client.wire.reading
+        await asyncio.sleep(0)
+        assert client.wire.reading
+        return at_once, reading, len(client.exchanges)
+
+    assert asyncio.run(talk()) == (AT_ONCE, False, 2 * AT_ONCE)
+
+
+def test_a_client_that_does_not_read_is_not_served_until_it_does(client: Client) -> None:
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    client.connection.pause_writing()
+    client.exchanges[0].respond(200, b"one")
+    assert not client.wire.reading
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert len(client.exchanges) == 1
+    client.connection.resume_writing()
+    assert len(client.exchanges) == 2
+    assert client.wire.reading
+
+
+def let_go_of_slow(client: Client, after_s: float) -> None:
+    client.site.let_go_of_slow(time.monotonic() + after_s)
+
+
+@pytest.mark.parametrize("part", [b"G", b"GET / HTTP/1.1\r\nX: y", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc"])
+def test_a_request_that_does_not_become_whole_in_time_is_refused(wire: Callable[[], Any], part: bytes) -> None:
+    async def talk() -> bytes:
+        client = Client(wire())
+        client.send(part)
+        let_go_of_slow(client, PATIENCE_S / 2)
+        assert client.sent == b""
+        let_go_of_slow(client, PATIENCE_S + 1)
+        return client.sent
+
+    assert asyncio.run(talk()).startswith(b"HTTP/1.1 408 ")
+
+
+def test_who_waits_for_an_answer_or_asks_nothing_is_not_slow(client: Client) -> None:
+    let_go_of_slow(client, 10 * PATIENCE_S)
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    let_go_of_slow(client, 10 * PATIENCE_S)
+    assert client.sent == b""
+    assert not client.wire.closed
+
+
+def test_a_client_that_never_reads_its_answers_is_let_go(client: Client) -> None:
+    client.connection.pause_writing()
+    let_go_of_slow(client, PATIENCE_S / 2)
+    assert not client.wire.closed
+    let_go_of_slow(client, PATIENCE_S + 1)
+    assert client.wire.closed
+
+
+def test_more_clients_than_there_is_room_for_are_told_so(wire: Callable[[], Any]) -> None:
+    async def talk() -> bytes:
+        site, wires = Site.of(lambda exchange: exchange.respond(200, b""), LIMIT, most_connections=1), [wire(), wire(), wire()]
+        first, second, third = [site.connect() for _ in wires]
+        first.connection_made(wires[0])
+        second.connection_made(wires[1])
+        first.connection_lost(None)
+        third.connection_made(wires[2])
+        assert wires[0].sent == wires[2].sent == b""
+        return bytes(wires[1].sent)
+
+    assert asyncio.run(talk()).startswith(b"HTTP/1.1 503 ")
 
 
 def test_a_draining_site_closes_idle_connections_now_and_the_others_with_their_last_answer(wire: Callable[[], Any], client: Client) -> None:
@@ -175,11 +248,28 @@ def test_a_draining_site_closes_idle_connections_now_and_the_others_with_their_l
     assert client.wire.closed
 
 
-def test_a_wish_to_speak_another_protocol_is_answered_in_this_one(wire: Callable[[], Any]) -> None:
+OFFER = b"POST /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\n"
+
+
+@pytest.mark.parametrize("pieces", [[OFFER + b"hello" + OFFER + b"world"], [OFFER, b"hello", OFFER[:20], OFFER[20:] + b"wor", b"ld"]])
+def test_a_wish_to_speak_another_protocol_is_answered_in_this_one(client: Client, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        client.send(piece)
+    assert [(exchange.path, exchange.body) for exchange in client.exchanges] == [("/a", b"hello"), ("/a", b"world")]
+    for exchange in client.exchanges:
+        exchange.respond(200, b"still 1.1")
+    assert client.sent.count(b"HTTP/1.1 200 OK") == 2
+    assert not client.wire.closed
+
+
+@pytest.mark.parametrize("ask", [OFFER.replace(b": 5", b": 101"), b"CONNECT a:1 HTTP/1.1\r\nContent-Length: 101\r\n\r\n"])
+def test_a_wish_for_another_protocol_that_must_be_refused_ends_the_connection(wire: Callable[[], Any], ask: bytes) -> None:
     async def talk() -> bytes:
-        client = Client(wire())
-        client.send(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-        client.exchanges[0].respond(200, b"still 1.1")
+        client = Client(wire(), lambda exchange: exchange.fail(404, "no"))
+        client.send(ask + b"more")
+        client.send(b"and more")
         return client.sent
 
-    assert asyncio.run(talk()).endswith(b"still 1.1")
+    sent = asyncio.run(talk())
+    assert sent.count(b"HTTP/1.1 4") == 1
+    assert b"Connection: close" in sent

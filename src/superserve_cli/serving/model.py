@@ -14,6 +14,10 @@ from superserve_cli.serving.tensors import Invalid, from_bytes
 INPUT: Final = "input"
 OUTPUT: Final = "logits"
 DATATYPE: Final = "FP32"
+NUMBER_BYTES: Final = 64
+"""A number in JSON, with all its digits, indented."""
+ROOM_BYTES: Final = 64 * 1024
+"""What a request may hold beside its numbers."""
 VERSION: Final = "1"
 """The only version that a model has here: one SuperNet, one set of weights."""
 
@@ -46,6 +50,10 @@ class Model:
         if rest or not rows:
             raise Invalid(f"a raw body must hold whole rows of {DATATYPE} of shape {self._shape(-1)}")
         return from_bytes(DATATYPE, (rows, *self.shape), body, 0, len(body))
+
+    def most_body_bytes(self, rows: int) -> int:
+        """How long a request of so many rows may be: whoever sends more would keep the others waiting while it is read."""
+        return ROOM_BYTES + rows * int(np.prod(self.shape)) * NUMBER_BYTES
 
     def _shape(self, rows: int) -> list[int]:
         return [rows, *self.shape]

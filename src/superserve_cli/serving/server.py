@@ -4,7 +4,9 @@ import asyncio
 import errno
 import gc
 import logging
+import resource
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,7 +19,7 @@ from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 from superserve_cli.serving import described
 from superserve_cli.serving.clock import LoopClock
-from superserve_cli.serving.http import Site
+from superserve_cli.serving.http import MOST_CONNECTIONS, Site
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Hello
@@ -34,6 +36,9 @@ LONGEST_DRAIN_S: Final = 30.0
 DRAIN_STEP_S: Final = 0.01
 FLUSH_S: Final = 1.0
 BACKLOG: Final = 4096
+SLOW_STEP_S: Final = 1.0
+OTHER_FILES: Final = 256
+"""Open files that are no connections of clients."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,14 @@ class Server:
             why = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
             where = f"{settings.host}:{settings.port}"
             raise Unreachable(f"cannot listen on {where}: {why}", hint="choose another --port (0 picks a free one)") from error
+        _allow_files(MOST_CONNECTIONS + OTHER_FILES)
+        self._let_go_of_slow()
         port = self._listening.sockets[0].getsockname()[1]
         self.url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
+
+    def _let_go_of_slow(self) -> None:
+        self._site.let_go_of_slow(time.monotonic())
+        asyncio.get_running_loop().call_later(SLOW_STEP_S, self._let_go_of_slow)
 
     async def start(self) -> None:
         """Start the workers, have them warm up, and serve; raises what hinders them."""
@@ -90,6 +101,7 @@ class Server:
         self.hellos = [await worker.introduced() for worker in self._workers]
         model = self.hellos[0].model
         model.check(profile)
+        self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
         plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes)
         self._service.model = model
         self._service.described = described.parameters(
@@ -137,6 +149,14 @@ class Server:
     def described(self) -> dict[str, Any]:
         """What the server says of itself in its model's metadata; empty before the workers have said who they are."""
         return dict(self._service.described or {})
+
+
+def _allow_files(wanted: int) -> None:
+    """Let this process open as many files, or as many as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def run(settings: Settings, opened: Callable[[Server], None]) -> Server:
