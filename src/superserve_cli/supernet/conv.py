@@ -28,9 +28,9 @@ def channels(count: float) -> int:
 
 @dataclass(frozen=True)
 class ConvNet:
-    """The architecture. `widths` are the channels of each stage at full width, of the first also in the stem; the space chooses
-    from the other tuples.
+    """A bottleneck ResNet for small images, elastic in depth per stage, width and expand ratio (as in Once-for-All).
 
+    `widths` are the channels of each stage at full width, of the first also in the stem; the space chooses from the other tuples.
     Raises BadOption for settings that make no network.
     """
 
