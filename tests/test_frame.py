@@ -104,6 +104,16 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str, capsys: pyt
 
 
 @pytest.mark.parametrize(
+    "arguments", [["trace", "poisson", "--out"], ["inspect"], ["report"], ["replay", "--trace", "poisson", "--out"], ["build", "--out"]]
+)
+def test_a_name_that_the_system_refuses_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*arguments, "long" * 100]) == 2
+    said = capsys.readouterr().err
+    assert "File name too long (" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("command", "code", "said"),
     [
         ("interrupted", 130, "error: interrupted\n"),

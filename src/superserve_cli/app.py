@@ -1,5 +1,6 @@
 """The command line: one Typer application, and the only place where errors become messages and exit codes."""
 
+import errno
 import os
 import sys
 from importlib.metadata import entry_points
@@ -21,6 +22,8 @@ app = typer.Typer(
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Typer's own class for wrong usage, wherever this version of Typer keeps it."""
 INTERRUPTED = 130
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT}
+"""What the system refuses because of the place that the user named, even when we only look at it."""
 
 
 @app.callback()
@@ -52,10 +55,14 @@ def run(arguments: list[str]) -> int:
     except UsageError as error:
         where = getattr(getattr(error, "ctx", None), "command_path", "superserve")
         return _complain(getattr(error, "format_message", error.__str__)(), f"see `{where} --help`", 2)
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted", "", INTERRUPTED)
     except BrokenPipeError:
         return _unheard()
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        return _complain(f"cannot use {error.filename}: {os.strerror(error.errno)}", "choose another place or name", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", "", INTERRUPTED)
 
 
 def _typer(arguments: list[str]) -> int:

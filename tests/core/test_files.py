@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superserve_cli.core.files import claim, content_hash, read_json, read_table, replacing, write_json, write_table, write_text
+from superserve_cli.core.files import (
+    claim,
+    claim_parquet,
+    content_hash,
+    read_json,
+    read_table,
+    replacing,
+    write_json,
+    write_table,
+    write_text,
+)
 from superserve_cli.errors import BadFile, BadOption
 
 REQUIRED = {"n": pa.int64(), "name": pa.string()}
@@ -160,6 +172,28 @@ def test_a_file_that_exists_is_claimed_only_to_be_overwritten(tmp_path: Path) ->
         claim(path, overwrite=False)
     with pytest.raises(BadOption, match="is a folder"):
         claim(tmp_path, overwrite=True)
+
+
+def test_a_failed_write_leaves_none_of_the_folders_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(BadFile, match=r"cannot write .*y: No space left on device$"), replacing(tmp_path / "here" / "a" / "b" / "y"):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(BadOption, match="is a device or a pipe"):
+        claim(pipe, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.svg", "t.csv.gz"])
+def test_parquet_is_not_written_under_a_name_by_which_it_would_be_read_as_something_else(tmp_path: Path, name: str) -> None:
+    claim_parquet(tmp_path / "t.parquet", overwrite=False)
+    claim_parquet(tmp_path / "t", overwrite=False)
+    with pytest.raises(BadOption, match="would hold Parquet"):
+        claim_parquet(tmp_path / name, overwrite=True)
 
 
 COLUMNS = st.tuples(

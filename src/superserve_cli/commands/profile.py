@@ -35,8 +35,8 @@ def profile(
 
     picture = plot or out.with_suffix(".svg")
     figures.check_kind(picture)
-    for path in (out, picture):
-        files.claim(path, overwrite)
+    files.claim_parquet(out, overwrite)
+    files.claim(picture, overwrite)
     sizes, rounds = asked.batch_sizes(batch_sizes), asked.rounds(rounds)
     measured = _subject(supernet, subnets, sizes, device, threads, seed)
     earlier = _earlier(measured, out)

@@ -33,7 +33,7 @@ def trace(
     from superserve_cli import console, traces
     from superserve_cli.core import figures, files
 
-    files.claim(out, overwrite)
+    files.claim_parquet(out, overwrite)
     if plot:
         figures.check_kind(plot)
         files.claim(plot, overwrite)

@@ -22,23 +22,37 @@ def claim(path: Path, overwrite: bool) -> None:
     """Refuse to write over what is there, before any work is done; raises BadOption."""
     if path.is_dir():
         raise BadOption(f"{path} is a folder", hint="name a file")
+    if path.exists() and not path.is_file():
+        raise BadOption(f"{path} is a device or a pipe", hint="name a file")
     if path.exists() and not overwrite:
         raise BadOption(f"{path} exists", hint="add --overwrite, or choose another name")
 
 
+def claim_parquet(path: Path, overwrite: bool) -> None:
+    """As claim, and refuse a name by which readers would take the table for something else, such as a CSV file or a picture."""
+    if path.suffix not in ("", ".parquet"):
+        raise BadOption(f"{path} would hold Parquet", hint=f"name it {path.with_suffix('.parquet').name}")
+    claim(path, overwrite)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block succeeds, and vanishes when it does not."""
+    """A temporary path that becomes `path` when the block succeeds, and vanishes when it does not, with the folders made for it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    made: list[Path] = []
     try:
+        made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise BadFile(f"cannot write {path}: {error.strerror or error}", hint="free some space or choose another place") from error
+        why = os.strerror(error.errno) if error.errno else error  # the short form: Arrow's own words name the temporary file
+        raise BadFile(f"cannot write {path}: {why}", hint="free some space or choose another place") from error
     finally:
         with suppress(OSError):  # a parent of `path` is a file, a name too long: there is nothing to remove
             temporary.unlink(missing_ok=True)
+            for folder in [] if path.exists() else made:
+                folder.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:
