@@ -19,7 +19,8 @@ superserve build --device "$DEVICE" --out gpu/supernet
 superserve profile --device "$DEVICE" --rounds 200 --out gpu/profile.parquet
 superserve replay --trace azure --profile gpu/profile.parquet --duration 30 --out gpu/policies
 superserve replay --trace azure --profile gpu/profile.parquet --policy slackfit --workers 1 --load "$LOAD" --duration 20 --slo-ms 100 --out gpu/simulated
-superserve serve --device "$DEVICE" --profile gpu/profile.parquet --policy slackfit --slo-ms 100 --port "$PORT" &
+# not through the function above: the signal must reach the server, not a subshell
+$PYTHON -m superserve_cli serve --device "$DEVICE" --profile gpu/profile.parquet --policy slackfit --slo-ms 100 --port "$PORT" &
 server=$!
 trap 'kill $server; wait $server' EXIT
 superserve replay --trace azure --target "http://127.0.0.1:$PORT" --wait 120 --load "$LOAD" --duration 20 --out gpu/live
