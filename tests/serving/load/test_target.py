@@ -13,8 +13,8 @@ from superserve_cli.serving.load import describe, wait
 from superserve_cli.serving.load.target import find, parse
 
 TENSOR = {"name": "image", "datatype": "FP32", "shape": [-1, 3, 32, 32]}
-MODEL = {"name": "m", "inputs": [TENSOR], "outputs": [], "parameters": {"task": "glyphs", "slo_us": 20000}}
-SERVER = {"name": "other", "version": "1", "extensions": []}
+MODEL: dict[str, Any] = {"name": "m", "inputs": [TENSOR], "outputs": [], "parameters": {"task": "glyphs", "slo_us": 20000}}
+SERVER: dict[str, Any] = {"name": "other", "version": "1", "extensions": []}
 READY: tuple[int, Any] = (200, {"ready": True})
 
 
@@ -51,6 +51,30 @@ def test_a_model_is_described_by_its_parameters_and_its_server() -> None:
     with told({"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, MODEL)}) as url:
         assert describe(f"{url}/v2/models/m") == describe(url, "m")
         assert describe(url, "m") == {"task": "glyphs", "slo_us": 20000, "url": url, "model": "m", "platform": "", "server": "other 1"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"task": 5},
+        {"slo_us": "soon"},
+        {"slo_us": -1},
+        {"slo_us": True},
+        {"sustained_qps": "many"},
+        {"sustained_qps": 1e300},
+        {"workers": []},
+    ],
+)
+def test_what_cannot_mean_what_our_own_server_means_is_left_out(said: dict[str, Any]) -> None:
+    model, server = {**MODEL, "parameters": {"mood": "fine", **said}}, {**SERVER, "extensions": 3}
+    with told({"/v2/health/ready": READY, "/v2": (200, server), "/v2/models/m": (200, model)}) as url:
+        assert describe(url, "m") == {"mood": "fine", "url": url, "model": "m", "platform": "", "server": "other 1"}
+        assert not find(url, "m").binary
+
+
+def test_nesting_without_end_is_not_this_protocol() -> None:
+    with told({"/v2/health/ready": READY, "/v2": (200, b"[" * 100_000)}) as url, pytest.raises(Unreachable, match="does not speak"):
+        describe(url, "m")
 
 
 def test_the_only_model_need_not_be_named() -> None:
@@ -168,3 +192,8 @@ def test_waiting_ends_when_the_server_is_ready_and_not_before() -> None:
         threading.Timer(0.05, lambda: pages.update({"/v2/health/ready": READY})).start()
         wait(f"{url}/v2/models/m", 60)
         assert describe(f"{url}/v2/models/m")["model"] == "m"
+
+
+def test_nan_seconds_would_never_be_over() -> None:
+    with pytest.raises(BadOption, match="nan seconds"):
+        wait("http://127.0.0.1:9", float("nan"))

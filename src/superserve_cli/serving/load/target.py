@@ -12,7 +12,21 @@ from urllib.parse import quote, unquote, urlsplit
 from superserve_cli.errors import BadOption, SuperserveError, Unknown, Unreachable
 
 PATIENCE_S: Final = 5.0
+MOST: Final = 2**53
+"""Numbers beyond it are mistakes; NaN and infinity are no smaller."""
 PAUSE_S: Final = 0.2
+KINDS: Final[dict[str, type | tuple[type, ...]]] = {
+    "task": str,
+    "seed": int,
+    "policy": str,
+    "late": str,
+    "workers": int,
+    "slo_us": int,
+    "sustained_qps": (int, float),
+    "versions": dict,
+    "hardware": dict,
+}
+"""What our own server says of its model; in another's words the same names may mean something else."""
 START: Final = "start one with `superserve serve`, or check --target"
 NAME_ONE: Final = "name one: --target http://HOST:PORT/v2/models/NAME"
 PATH: Final = re.compile(r"(?P<prefix>.*?)(?:/v2(?:/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/infer)?)?)?/*", re.DOTALL)
@@ -65,7 +79,9 @@ def describe(target: str, model: str | None = None) -> dict[str, Any]:
 
 
 def wait(target: str, patience_s: float) -> None:
-    """Come back when the server at `target` is ready; raises Unreachable when it still is not after so many seconds."""
+    """Come back when the server at `target` is ready; raises Unreachable when it still is not after so many seconds, BadOption for NaN."""
+    if not patience_s >= 0:
+        raise BadOption(f"{patience_s:g} seconds is no time to wait", hint="give a number of at least 0")
     end = time.monotonic() + patience_s
     while True:
         try:
@@ -89,7 +105,7 @@ def find(target: str, model: str | None = None) -> Target:
     path = f"/v2/models/{quote(name)}{version}"
     metadata = _metadata(place, path, name)
     tensor, datatype, shape = _only_input(metadata, name)
-    said = metadata.get("parameters")
+    said, extensions = metadata.get("parameters"), server.get("extensions")
     return Target(
         place=place,
         address=address,
@@ -97,15 +113,24 @@ def find(target: str, model: str | None = None) -> Target:
         input=tensor,
         datatype=datatype,
         shape=shape,
-        binary="binary_tensor_data" in server.get("extensions", ()),
+        binary=isinstance(extensions, list) and "binary_tensor_data" in extensions,
         description={
-            **(said if isinstance(said, dict) else {}),
+            **(_understood(said) if isinstance(said, dict) else {}),
             "url": str(place),
             "model": name,
             "platform": str(metadata.get("platform", "")),
             "server": f"{server.get('name', '')} {server.get('version', '')}".strip(),
         },
     )
+
+
+def _understood(said: dict[str, Any]) -> dict[str, Any]:
+    """What a server says of its model, less what cannot mean what our own server means by it."""
+    return {name: value for name, value in said.items() if name not in KINDS or _is(value, KINDS[name])}
+
+
+def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and not (isinstance(value, int | float) and not 0 <= value < MOST)
 
 
 def parse(target: str) -> Place:
@@ -153,7 +178,7 @@ def _connection(place: Place) -> http.client.HTTPConnection:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
