@@ -181,6 +181,8 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
         (["--threads", "0"], "--threads"),
         (["--subnets", "d9"], "no subnet 'd9'"),
         (["--profile", "missing.csv"], "there is no missing.csv"),
+        (["--host", ""], "--host is empty"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:8000: cannot assign requested address ("),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:8000"),
     ],
 )

@@ -29,10 +29,13 @@ def serve(
     answers what is queued and ends. Metrics for Prometheus are at /metrics.
     """
     from superserve_cli import console, policies, profiles, reports
+    from superserve_cli.errors import BadOption
     from superserve_cli.reports import manifest
     from superserve_cli.serving.server import Settings
     from superserve_cli.serving.workers.messages import Order
 
+    if not host:
+        raise BadOption("--host is empty", hint="0.0.0.0 listens on all addresses")
     served = profiles.load(profile).served(subnets)
     settings = Settings(
         orders=[Order(WORKER, {"path": _text(supernet), "device": name, "threads": threads}) for name in device or ["cpu"]],

@@ -54,6 +54,7 @@ class Settings:
     port: int = 8000
     max_queue: int = 10_000
     record: bool = False
+    longest_drain_s: float = LONGEST_DRAIN_S
 
 
 class Server:
@@ -81,9 +82,10 @@ class Server:
                 self._site.connect, settings.host, settings.port, backlog=BACKLOG
             )
         except OSError as error:
-            why = "it is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            where = f"{settings.host}:{settings.port}"
-            raise Unreachable(f"cannot listen on {where}: {why}", hint="choose another --port (0 picks a free one)") from error
+            # asyncio puts a sentence with the address before the system's own
+            why = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).rpartition(": ")[2]
+            where, hint = f"{settings.host}:{settings.port}", "choose another --host or --port (port 0 picks a free one)"
+            raise Unreachable(f"cannot listen on {where}: {why}", hint=hint) from error
         _allow_files(MOST_CONNECTIONS + OTHER_FILES)
         self._let_go_of_slow()
         port = self._listening.sockets[0].getsockname()[1]
@@ -117,7 +119,7 @@ class Server:
         self._service.router = router
 
     async def drain(self) -> None:
-        """Take no more requests, and answer those that wait."""
+        """Take no more requests, and answer those that wait; those that a worker keeps for too long are told that nobody will come."""
         log.info("event=stopping pending=%d", self._service.router.pending if self._service.router else 0)
         if self._listening is not None:
             self._listening.close()
@@ -126,10 +128,13 @@ class Server:
         if router is None:
             return
         router.closed = True
-        until_ns = self._clock.now_ns() + round(LONGEST_DRAIN_S * NS_PER_S)
+        until_ns = self._clock.now_ns() + round(self._settings.longest_drain_s * NS_PER_S)
         while router.pending and self._clock.now_ns() < until_ns:
             await asyncio.sleep(DRAIN_STEP_S)
-        router.fail_all()
+        if router.pending:
+            for i, worker in enumerate(self._workers):
+                worker.stop()
+                router.lost(i)
         until_ns = self._clock.now_ns() + round(FLUSH_S * NS_PER_S)
         while self._site.connections and self._clock.now_ns() < until_ns:
             await asyncio.sleep(DRAIN_STEP_S)
@@ -144,6 +149,11 @@ class Server:
     def outcomes(self) -> Outcomes | None:
         """What became of every request, if that was to be recorded."""
         return self._ledger.outcomes(self._origin_ns) if self._ledger is not None else None
+
+    @property
+    def pids(self) -> list[int]:
+        """The worker processes that run now."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
 
     @property
     def described(self) -> dict[str, Any]:
