@@ -46,12 +46,15 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> str:
             def inconclusive() -> int:
                 return 4
 
+            def foreign() -> None:
+                print("99 \\N{PLUS-MINUS SIGN} 1")
+
             def chatter() -> None:
                 for _ in range(100_000):
                     print("on and on")
         """)
     )
-    names = ("interrupted", "bug", "mistake", "regression", "inconclusive", "chatter")
+    names = ("interrupted", "bug", "mistake", "regression", "inconclusive", "foreign", "chatter")
     (folder / "endings-1.dist-info").mkdir()
     (folder / "endings-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: endings\nVersion: 1\n")
     entries = "".join(f"{name} = endings:{name}\n" for name in names)
@@ -125,6 +128,11 @@ def test_a_name_that_the_system_refuses_is_one_line(arguments: list[str], capsys
 def test_every_ending_has_its_exit_code_and_at_most_a_line(command: str, code: int, said: str, extended: str) -> None:
     ended = python(["-m", "superserve_cli", command], PYTHONPATH=extended)
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", said)
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_the_codes_of_what_it_cannot_show(extended: str) -> None:
+    ended = python(["-m", "superserve_cli", "foreign"], PYTHONPATH=extended, PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "99 \\xb1 1\n", "")
 
 
 def test_a_bug_keeps_its_traceback(extended: str) -> None:

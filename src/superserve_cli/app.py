@@ -1,6 +1,7 @@
 """The command line: one Typer application, and the only place where errors become messages and exit codes."""
 
 import errno
+import io
 import os
 import sys
 from importlib.metadata import entry_points
@@ -43,6 +44,8 @@ for extension in entry_points(group="superserve.commands"):
 
 def main() -> None:
     """Run the command line; known errors become one line and an exit code, everything else keeps its traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows no lines and no plus-minus gets their codes
     sys.exit(run(sys.argv[1:]))
 
 

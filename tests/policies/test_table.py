@@ -113,6 +113,16 @@ def broken(profile, workers):
 def nothing(profile, workers):
     return None
 
+def leaving(profile, workers):
+    raise SystemExit
+
+def unsure(profile, workers):
+    return lambda slack_ns, depth: {}["choice"]
+
+def talking(profile, workers):
+    print("building")
+    return lambda slack_ns, depth: print("choosing")
+
 number = 3
 """
 
@@ -124,11 +134,21 @@ def test_a_users_own_policy_comes_from_a_file(tmp_path: Path) -> None:
     assert compile(policy, SMALL, 1)(5, 1) == Choice("s0", 1)
 
 
-@pytest.mark.parametrize(("name", "says"), [("broken", "ZeroDivisionError"), ("nothing", "returned None")])
+@pytest.mark.parametrize(
+    ("name", "says"), [("broken", "ZeroDivisionError"), ("nothing", "returned None"), ("leaving", "SystemExit"), ("unsure", "KeyError")]
+)
 def test_a_users_mistake_is_told_as_the_users(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "mine.py").write_text(USERS)
     with pytest.raises(SuperserveError, match=says):
         compile(named(f"{tmp_path}/mine.py:{name}"), SMALL, 1)
+
+
+def test_what_a_users_policy_prints_is_talk_and_not_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(USERS)
+    compile(named(f"{tmp_path}/mine.py:talking"), SMALL, 1)
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert printed.err.startswith("building\nchoosing\n")
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_csv_is_a_profile_too(tmp_path: Path) -> None:
         ({"accuracy": [0.8, float("nan"), 0.7, 0.8]}, "the accuracy is nan"),
         ({"accuracy": [0.8, 0.6, 0.7, 0.8]}, "subnet a has several accuracies"),
         ({"batch_size": [1, 1, 4, 8]}, "subnet a lacks batch size 8"),
-        ({"batch_size": [1, 1, 0, 0]}, "a batch size of at least 1"),
+        ({"batch_size": [1, 1, 0, 0]}, "a batch size from 1 to 16384"),
         ({"subnet": ["b", "a", "a", ""]}, "a row needs a subnet"),
         ({"subnet": ["a", "a", "a", "a"]}, "subnet a, batch size 1 stands there 2 times"),
         ({"schema": "profile/2"}, "holds profile/2, not profile/1"),
@@ -133,12 +133,18 @@ def test_a_profile_without_rows_or_columns_is_refused(tmp_path: Path) -> None:
         ("subnet,batch_size,latency_ms,accuracy\na,1,1,nan\n", "the accuracy is nan"),
         ("subnet,batch_size,latency_ms\na,1,1e300\n", "line 2: latency_ms is 1e300"),
         ("subnet,batch_size,latency_ms\na,99999999999,1\n", "line 2: batch_size is 99999999999"),
+        ("subnet,batch_size,latency_ms\na,16385,1\n", "line 2: batch_size is 16385"),
     ],
 )
 def test_a_csv_that_makes_no_sense_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(BadFile, match=complaint) as refused:
         profiles.load(csv(tmp_path, text))
     assert refused.value.hint
+
+
+def test_an_empty_name_is_not_the_default_profile() -> None:
+    with pytest.raises(BadFile, match="is a folder"):
+        profiles.load("")
 
 
 def test_text_as_parquet_bytes_as_csv_and_missing_files_are_refused(tmp_path: Path) -> None:

@@ -129,8 +129,8 @@ def _live(target: str, patience_s: float, name: str, asked: dict[str, Any], clai
     if sustained is None and asked["qps"] is None and not name.startswith("file:"):
         raise BadOption("this server does not say what it sustains", hint="give --mean-qps")
     arrived = _trace(name, asked, sustained or 0.0)
-    claim()
     samples = tasks.load(server["task"], server.get("seed") or 0).test if server.get("task") else None
+    claim()
     console.note(f"{len(arrived)} requests to {server['url']}, SLO {slo_ns / 1e6:g} ms, over {arrived.duration_ns / 1e9:.1f} s")
     with console.progress("replaying", quiet=True) as progress:
         run = load.replay(target, arrived, slo_ns, samples, progress=progress)
@@ -197,7 +197,9 @@ def _write(folder: Path, runs: list["Run"]) -> dict[str, Any]:
             progress(done, len(runs) + 1, run.policy)
             reports.write_run(folder / reports.folder_name(run.policy), run)
         progress(len(runs), len(runs) + 1, "comparison")
-        return reports.write_comparison(folder, runs)
+        summary = reports.write_comparison(folder, runs)
+        progress(len(runs) + 1, len(runs) + 1, "")
+    return summary
 
 
 def _refuse_both(options: dict[str, float | None]) -> None:

@@ -1,12 +1,14 @@
 """Policies by name: the built-in ones, those of other packages, and the user's own `FILE.py:NAME`."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Final
 
-from superserve_cli.core.nouns import Choose
+from superserve_cli.core.nouns import Choice, Choose
 from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.policies import greedy
 from superserve_cli.policies.policy import Build, Policy, least_accurate
@@ -95,10 +97,8 @@ def _from_file(spec: str) -> Policy:
     if described is None or described.loader is None:
         raise BadFile(f"{path} is not a Python file", hint="--policy FILE.py:NAME takes a function from a Python file")
     module = module_from_spec(described)
-    try:
+    with _theirs(f"{path} cannot be imported", hint="mend the file"):
         described.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises is the user's to mend
-        raise BadFile(f"{path} cannot be imported: {type(error).__name__}: {error}", hint="mend the file") from error
     build = getattr(module, name, None)
     if not callable(build):
         known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
@@ -110,12 +110,29 @@ def _guarded(spec: str, build: Build) -> Build:
     """A user's own build function, whose mistakes are told as the user's."""
 
     def guarded(profile: Profile, workers: int) -> Choose:
-        try:
+        with _theirs(f"policy {spec} failed", hint="it is called with (profile, workers)"):
             choose = build(profile, workers)
-        except Exception as error:
-            raise BadFile(f"policy {spec} failed: {type(error).__name__}: {error}", hint="it is called with (profile, workers)") from error
         if not callable(choose):
             raise BadFile(f"policy {spec} returned {choose!r}", hint="return a function choose(slack_ns, depth) -> Choice or None")
-        return choose
+
+        def guarded_choose(slack_ns: int, depth: int) -> Choice | None:
+            # a TypeError passes: whoever compiles the policy knows that it computed with what it may only compare
+            with _theirs(f"policy {spec} failed when it was asked", hint="choose(slack_ns, depth) returns Choice or None", but=TypeError):
+                answer: Choice | None = choose(slack_ns, depth)
+            return answer
+
+        return guarded_choose
 
     return guarded
+
+
+@contextmanager
+def _theirs(what: str, hint: str, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """The user's own code runs: what it raises is the user's to mend, and what it prints is not our data."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except but:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BadFile(f"{what}: {type(error).__name__}: {error}", hint=hint) from error

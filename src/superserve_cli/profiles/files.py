@@ -31,7 +31,8 @@ OPTIONAL: Final = {
 }
 HINT: Final = "write one with `superserve profile`"
 LONGEST_NS: Final = 100 * 86_400 * 10**9
-LARGEST_BATCH: Final = 2**31 - 1
+LARGEST_BATCH: Final = 2**14
+"""Tables have an entry per row of a batch, and the simulator counts rows in 16 bits."""
 DEFAULT: Final = "cpu"
 """The shipped profile that `--profile` falls back to."""
 
@@ -48,7 +49,7 @@ def load(source: str | Path | None = None) -> Profile:
 
     A CSV has the columns subnet, batch_size, latency_ms and optionally accuracy; its latency is what planning uses.
     """
-    name = str(source or DEFAULT)
+    name = DEFAULT if source is None else str(source)
     path = Path(name)
     if path.suffix == "" and not path.exists():
         if name not in shipped():
@@ -131,8 +132,8 @@ def _of_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> Profile:
 def _check_values(path: Path, subnet: list[str], size: list[int], plan: list[int], accuracy: list[float | None]) -> None:
     for s, b, ns, a in zip(subnet, size, plan, accuracy, strict=True):
         where = f"{path}: subnet {s!r}, batch size {b}"
-        if not s or b < 1:
-            raise BadFile(f"{where}: a row needs a subnet and a batch size of at least 1", hint=HINT)
+        if not (s and 1 <= b <= LARGEST_BATCH):
+            raise BadFile(f"{where}: a row needs a subnet and a batch size from 1 to {LARGEST_BATCH}", hint=HINT)
         if not 0 < ns <= LONGEST_NS:
             raise BadFile(f"{where}: the latency is {ns} ns; it must be positive, and less than 100 days", hint=HINT)
         if a is not None and not 0 <= a <= 1:

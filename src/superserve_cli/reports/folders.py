@@ -22,8 +22,8 @@ HINT: Final = "run folders are written by `superserve replay`"
 
 def write_run(folder: Path, this: Run) -> dict[str, Any]:
     """All files of a run folder, each whole or absent; returns the summary."""
+    outcomes.write(folder / OUTCOMES, this.outcomes, this.manifest)  # first, since a disk that fills up fails here
     write_json(folder / MANIFEST, {**this.manifest, "schema": run.SCHEMA})
-    outcomes.write(folder / OUTCOMES, this.outcomes, this.manifest)
     return write_report(folder, this)
 
 
