@@ -85,6 +85,7 @@ def test_a_file_is_replayed_exactly_as_it_is() -> None:
     ("options", "says"),
     [
         (["--policy", "slakfit"], "no policy 'slakfit' .did you mean slackfit"),
+        (["--policy", "infaas", "--policy", "infaas"], "infaas and infaas would share the folder infaas"),
         (["--policy", "fixed:x"], "no served subnet 'x'"),
         (["--late", "never"], "no late rule 'never'"),
         (["--service", "measured"], "no quantiles"),

@@ -92,6 +92,7 @@ def _simulated(
 
     served = profiles.load(profile).served(subnets)
     chosen = [policies.named(spec) for spec in policy] if policy else policies.every(served)
+    reports.refuse_shared_folders([decides.name for decides in chosen])
     slo_ns = _slo_ns(asked["slo_ms"], served.default_slo_ns())
     rules["service"] = rules["service"] or ("fixed" if served.quantiles_ns is None else "measured")
     engine.check(served, slo_ns=slo_ns, **rules)

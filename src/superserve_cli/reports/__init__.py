@@ -3,7 +3,7 @@
 from superserve_cli.reports.comparison import NARROW, narrow_rows
 from superserve_cli.reports.contents import Contents, contents
 from superserve_cli.reports.folders import claim_folder, find_runs, read_run, report, write_comparison, write_report, write_run
-from superserve_cli.reports.run import Run, folder_name
+from superserve_cli.reports.run import Run, folder_name, refuse_shared_folders
 from superserve_cli.reports.summary import summarize
 from superserve_cli.reports.verdict import COLUMNS as VERDICT
 from superserve_cli.reports.verdict import Verdict, judge
@@ -21,6 +21,7 @@ __all__ = [
     "judge",
     "narrow_rows",
     "read_run",
+    "refuse_shared_folders",
     "report",
     "summarize",
     "write_comparison",

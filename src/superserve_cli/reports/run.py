@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from superserve_cli.core.outcomes import Outcomes
+from superserve_cli.errors import BadOption
 
 SCHEMA: Final = "run/1"
 DISTINGUISHING: Final = ("kind", "seed", "late", "service", "workers", "load")
@@ -26,6 +27,13 @@ class Run:
 def folder_name(policy: str) -> str:
     """The folder of a policy's run inside a comparison: no colons, no slashes."""
     return policy.replace(":", "-").replace("/", "-")
+
+
+def refuse_shared_folders(policies: Sequence[str]) -> None:
+    """Refuse policies of which one's run would be written over another's; raises BadOption."""
+    for i, policy in enumerate(policies):
+        if shared := [other for other in policies[:i] if folder_name(other) == folder_name(policy)]:
+            raise BadOption(f"{shared[0]} and {policy} would share the folder {folder_name(policy)}", hint="replay them one by one")
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
