@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from superserve_cli.serving.http import AT_ONCE, MOST_HEAD_BYTES, MOST_PIPELINED, PATIENCE_S, Connection, Exchange, Site
+from superserve_cli.serving.exchange import Exchange
+from superserve_cli.serving.http import AT_ONCE, MOST_HEAD_BYTES, MOST_PIPELINED, PATIENCE_S, Connection, Site
 
 LIMIT = 100
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from superserve_cli import __version__
 from superserve_cli.core.outcomes import DROPPED
-from superserve_cli.serving.http import JSON, Exchange
+from superserve_cli.serving.exchange import JSON, Exchange
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import DATATYPE, OUTPUT, VERSION, Model
 from superserve_cli.serving.objectives import Objectives
