@@ -159,8 +159,9 @@ def test_json_that_is_none_is_refused_and_says_what_it_should_be(tmp_path: Path)
     (tmp_path / "broken").write_bytes(b"{")
     (tmp_path / "latin").write_bytes(b'"\xe9"')
     for name in ("broken", "latin"):
-        with pytest.raises(BadFile, match="is not a thing"):
+        with pytest.raises(BadFile, match="is not a thing") as refused:
             read_json(tmp_path / name, "a thing")
+        assert "write it again" in refused.value.hint
 
 
 def test_a_file_that_exists_is_claimed_only_to_be_overwritten(tmp_path: Path) -> None:

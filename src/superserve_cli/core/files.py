@@ -73,7 +73,7 @@ def read_json(path: Path, what: str) -> Any:
     except FileNotFoundError:
         raise BadFile(f"there is no {path}", hint=f"it should be {what}") from None
     except (OSError, ValueError) as error:
-        raise BadFile(f"{path} is not {what}: {error}") from error
+        raise BadFile(f"{path} is not {what}: {error}", hint="it is damaged or no such file: write it again") from error
 
 
 def write_table(path: Path, table: pa.Table, schema: str, metadata: Mapping[str, Any]) -> None:
