@@ -17,13 +17,13 @@ from superserve_cli.engine.heaps import ArrayHeaps, array_heaps
 
 LANES = 7
 WIDTH = LANES + 1
-"""Lanes of a queue, and the heap, which stands last."""
+"""Lanes of a queue, and the heap, which stands before them."""
 EMPTY = np.iinfo(np.int64).max
 UNUSED = np.iinfo(np.int64).min
 
 
 class Lanes(NamedTuple):
-    """Queues of requests: queue q has the lanes from q * WIDTH on, the last of them the heap.
+    """Queues of requests: queue q has the lanes from q * WIDTH on, the first of them the heap, `used[q]` of them so far.
 
     `key` by id, shared with whoever made the queues; `next` by id, the request behind it in its lane; of each lane the first and the
     last request and their keys (EMPTY and UNUSED where there are none); of each queue its most urgent lane and its size.
@@ -36,6 +36,7 @@ class Lanes(NamedTuple):
     last: NDArray[np.int32]
     last_key: NDArray[np.int64]
     urgent: NDArray[np.int64]
+    used: NDArray[np.int64]
     size: NDArray[np.int64]
     heaps: ArrayHeaps
 
@@ -51,6 +52,7 @@ def lanes(key: NDArray[np.int64], capacities: list[int]) -> Lanes:
         last=np.zeros(queues * WIDTH, np.int32),
         last_key=np.full(queues * WIDTH, UNUSED),
         urgent=np.arange(queues) * WIDTH,
+        used=np.ones(queues, np.int64),
         size=np.zeros(queues, np.int64),
         heaps=array_heaps(capacities),
     )
@@ -65,8 +67,8 @@ def _before(queues: Lanes, lane: int, other: int) -> Any:
 
 @register_jitable(forceinline=True)
 def _mirror(queues: Lanes, at: int) -> None:
-    """Show the heap's head as the head of the last lane."""
-    lane = at * WIDTH + LANES
+    """Show the heap's head as the head of its lane."""
+    lane = at * WIDTH
     if queues.heaps.size[at] > 0:
         place = queues.heaps.start[at]
         queues.first[lane], queues.first_key[lane] = queues.heaps.id[place], queues.heaps.key[place]
@@ -74,16 +76,28 @@ def _mirror(queues: Lanes, at: int) -> None:
         queues.first_key[lane] = EMPTY
 
 
+@register_jitable(forceinline=True)
+def _lane(queues: Lanes, at: int, key: int) -> Any:
+    """Where a key belongs: the lane with the latest last key that is not later, or a lane never used, or else the heap."""
+    heap = at * WIDTH
+    end = heap + queues.used[at]
+    lane, last_key = heap, UNUSED
+    for other in range(heap + 1, end):
+        fits = (queues.last_key[other] <= key) & ((queues.last_key[other] > last_key) | (lane == heap))
+        lane, last_key = (other if fits else lane), (queues.last_key[other] if fits else last_key)
+    if lane == heap and queues.used[at] < WIDTH:
+        queues.used[at] += 1
+        return end
+    return lane
+
+
 # numba wants the functions that stand in for those of steps.py to have their very signatures, Any and all
 
 
 def push(queues: Any, at: Any, key: Any, id: Any) -> None:
     """Put a request into a queue."""
-    lane, last_key = at * WIDTH + LANES, UNUSED
-    for other in range(at * WIDTH, at * WIDTH + LANES):
-        fits = (queues.last_key[other] <= key) & ((queues.last_key[other] > last_key) | (lane == at * WIDTH + LANES))
-        lane, last_key = (other if fits else lane), (queues.last_key[other] if fits else last_key)
-    if lane == at * WIDTH + LANES:
+    lane = _lane(queues, at, key)
+    if lane == at * WIDTH:
         heaps.push(queues.heaps, at, key, id)
         _mirror(queues, at)
     else:
@@ -101,7 +115,7 @@ def pop(queues: Any, at: Any) -> Any:
     """Take the most urgent request out of a queue; its id."""
     lane = queues.urgent[at]
     id = queues.first[lane]
-    if lane == at * WIDTH + LANES:
+    if lane == at * WIDTH:
         heaps.pop(queues.heaps, at)
         _mirror(queues, at)
     elif id == queues.last[lane]:
@@ -111,7 +125,7 @@ def pop(queues: Any, at: Any) -> Any:
         queues.first[lane], queues.first_key[lane] = behind, queues.key[behind]
     queues.size[at] -= 1
     urgent = at * WIDTH
-    for other in range(at * WIDTH + 1, (at + 1) * WIDTH):
+    for other in range(urgent + 1, urgent + queues.used[at]):
         urgent = other if _before(queues, other, urgent) else urgent
     queues.urgent[at] = urgent
     return id

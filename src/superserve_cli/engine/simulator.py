@@ -127,7 +127,8 @@ def _outcomes(trace: Trace, requests: steps.Requests, served: Classes, out: step
     sizes = len(profile.batch_sizes)
     subnet_of = np.append(np.repeat(np.arange(len(profile.subnets), dtype=np.int32), sizes), np.int32(-1))  # cell -1, no batch, is the last
     accuracy_of = np.append(np.repeat([np.nan if a is None else a for a in profile.accuracies], sizes), np.nan)
-    ended_ns[ended_ns < 0] = np.asarray(requests.deadline_ns)[ended_ns < 0]
+    if (unserved := np.asarray(out.status) == FAILED).any():  # nobody was left to serve or to drop them
+        ended_ns[unserved] = np.asarray(requests.deadline_ns)[unserved]
     return Outcomes(
         id=np.arange(len(trace)),
         arrival_ns=trace.arrival_ns,

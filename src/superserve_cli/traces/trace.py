@@ -52,4 +52,7 @@ class Trace:
         return replace(self, slo_ns=np.array(np.broadcast_to(self._slos_ns(slo_ns), len(self)), dtype=np.int64))
 
     def _slos_ns(self, slo_ns: int) -> int | NDArray[np.int64]:
-        return slo_ns if self.slo_ns is None else np.where(self.slo_ns > 0, self.slo_ns, slo_ns)
+        if self.slo_ns is None:
+            return slo_ns
+        own = self.slo_ns > 0
+        return self.slo_ns if own.all() else np.where(own, self.slo_ns, slo_ns)
