@@ -1,50 +1,51 @@
 """The engine's own source, compiled: nothing is written twice but its queues, here in arrays instead of lists.
 
-The five functions on queues at the top of `steps.py` get their compiled selves: lanes for requests, heaps for workers.
+The five functions on queues at the top of `steps.py` get their compiled selves: lanes for requests, flags for idle workers, a heap
+for busy ones.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from zlib import crc32
 
 from numba import njit
 from numba.extending import overload, register_jitable
 
-from superserve_cli.engine import heaps, lanes, steps
+from superserve_cli.engine import heaps, idle, lanes, steps
 
 INLINE: Final[Any] = {"forceinline": True}
 
 
-def _for_lanes(queues: Any) -> bool:
-    """Whether numba asks for the lanes of requests, or else the heaps of workers."""
-    return queues.instance_class is lanes.Lanes
+def _of(queues: Any) -> Any:
+    """The module that implements a kind of queue."""
+    return {lanes.Lanes: lanes, idle.Idle: idle, heaps.ArrayHeaps: heaps}[queues.instance_class]
 
 
 @overload(steps.push, jit_options=INLINE)
 def _push(queues: Any, at: Any, key: Any, id: Any) -> Callable[..., None]:
-    return lanes.push if _for_lanes(queues) else heaps.push
+    return cast(Callable[..., None], _of(queues).push)
 
 
 @overload(steps.pop, jit_options=INLINE)
 def _pop(queues: Any, at: Any) -> Callable[..., Any]:
-    return lanes.pop if _for_lanes(queues) else heaps.pop
+    return cast(Callable[..., Any], _of(queues).pop)
 
 
 @overload(steps.head, jit_options=INLINE)
 def _head(queues: Any, at: Any) -> Callable[..., Any]:
-    return lanes.head if _for_lanes(queues) else heaps.head
+    return cast(Callable[..., Any], _of(queues).head)
 
 
 @overload(steps.count, jit_options=INLINE)
 def _count(queues: Any, at: Any) -> Callable[..., Any]:
-    return lanes.count if _for_lanes(queues) else heaps.count
+    return cast(Callable[..., Any], _of(queues).count)
 
 
 @overload(steps.discard, jit_options=INLINE)
 def _discard(queues: Any, at: Any, key: Any, id: Any) -> Callable[..., Any]:
-    return heaps.discard
+    return cast(Callable[..., Any], _of(queues).discard)
 
 
 @overload(bisect_right, jit_options=INLINE)
@@ -105,5 +106,5 @@ def _compile(version: int) -> Any:
         return njit(**OPTIONS)(simulate)
 
 
-SOURCES: Final = (steps.__file__, heaps.__file__, lanes.__file__, __file__)
+SOURCES: Final = (steps.__file__, heaps.__file__, idle.__file__, lanes.__file__, __file__)
 simulate = _compile(crc32(b"".join(Path(source).read_bytes() for source in SOURCES)))

@@ -12,6 +12,7 @@ from superserve_cli.engine import steps
 from superserve_cli.engine.check import check
 from superserve_cli.engine.compiled import simulate as compiled
 from superserve_cli.engine.heaps import array_heaps
+from superserve_cli.engine.idle import all_idle
 from superserve_cli.engine.lanes import lanes
 from superserve_cli.engine.tables import Classes, as_arrays, classes
 from superserve_cli.policies import Policy
@@ -80,13 +81,10 @@ def _requests(trace: Trace, served: Classes, slo_ns: int) -> steps.Requests:
 def _state(requests: steps.Requests, served: Classes, workers: int) -> steps.State:
     several = len(served.floors) > 1
     room = [int((np.asarray(requests.kind) == kind).sum()) for kind in range(len(served.floors))] if several else [len(requests.kind)]
-    idle = array_heaps([workers])
-    idle.key[:] = idle.id[:] = np.arange(workers)
-    idle.size[0] = workers
     return steps.State(
         queues=cast(steps.Heaps, lanes(np.asarray(requests.deadline_ns), room)),
         depth=np.zeros(len(served.floors), np.int64),
-        idle=cast(steps.Heaps, idle),
+        idle=cast(steps.Heaps, all_idle(workers)),
         busy=cast(steps.Heaps, array_heaps([workers])),
         batch=np.zeros(workers * served.profile.largest, np.int32),
         running=np.zeros(workers, np.int64),

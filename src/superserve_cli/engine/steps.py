@@ -1,8 +1,8 @@
 """Queue discipline, decision loop and simulated world, each once, in plain Python that numba can compile.
 
 The live router calls these functions as they stand, over lists (`live.py`); `compiled.py` gives the same ones to numba, over arrays,
-for the simulator. Only the five functions on heaps at the top exist twice, here on `heapq` and there on arrays (`heaps.py`, `lanes.py`):
-their keys are unique, so any correct priority queue yields the same order. Nothing here reads a clock.
+for the simulator. Only the five functions on heaps at the top exist twice, here on `heapq` and there on arrays (`lanes.py`,
+`idle.py`, `heaps.py`): their keys are unique, so any correct priority queue yields the same order. Nothing here reads a clock.
 
 A request is its id; its deadline, its class and its rows are looked up by id. A class has an EDF heap and a decision table of its own
 (an accuracy floor makes a class). A choice is an index: subnet s in batch size number b is s * B + b, B = the number of batch sizes.
