@@ -52,3 +52,11 @@ def test_it_shows_the_shipped_supernet(capsys: Capture, monkeypatch: pytest.Monk
         assert words in said
     assert run(["inspect", shipped, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["hash"] == loaded.hash
+
+
+def test_a_shipped_profile_is_inspected_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["inspect", "modelled"]) == 0
+    assert "ofa-73.82" in capsys.readouterr().out

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from superserve_cli.reports import Contents
     from superserve_cli.supernet import SuperNet
 
-WHAT = "A profile, trace or outcomes file; a run, comparison or SuperNet folder."
+WHAT = "A profile (or a shipped one's name), trace or outcomes file; a run, comparison or SuperNet folder."
 
 
 def inspect(

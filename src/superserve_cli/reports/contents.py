@@ -35,6 +35,8 @@ class Contents:
 
 def contents(path: Path) -> Contents:
     """What a file or a folder of runs holds; raises BadFile when it is nothing that superserve knows."""
+    if not path.exists() and str(path) in profiles.shipped():
+        return _profile(path)
     if not path.exists():
         raise BadFile(f"there is no {path}", hint=KNOWN)
     if path.is_dir():
