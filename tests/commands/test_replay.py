@@ -137,3 +137,21 @@ def test_a_folder_that_is_not_empty_is_refused_and_kept(capsys: pytest.CaptureFi
     assert "--overwrite" in capsys.readouterr().err
     assert replay("--policy", "slackfit", "--out", "r", "--overwrite") == 0
     assert Path("r/mine.txt").read_text() == "precious"
+
+
+INTERRUPTED = """
+from superserve_cli.core.nouns import Choice
+built = []
+
+def late(profile, workers):
+    built.append(workers)
+    if len(built) > 1:  # the first time is the check before anything is claimed
+        raise KeyboardInterrupt
+    return lambda slack_ns, depth: Choice(profile.subnets[0], 1)
+"""
+
+
+def test_an_interrupted_replay_leaves_no_empty_folder() -> None:
+    Path("mine.py").write_text(INTERRUPTED)
+    assert replay("--policy", "mine.py:late", "--out", "r") == 130
+    assert not Path("r").exists()

@@ -1,4 +1,6 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,22 +55,17 @@ def replay(
     _refuse_both({"--load": load, "--mean-qps": mean_qps})
     asked = {"qps": mean_qps, "load": load, "duration_s": duration, "seed": seed, "slo_ms": slo_ms}
     folder = out or _next_folder(trace)
-    if target is None:
-        rules = {"workers": DEFAULT_WORKERS if workers is None else workers, "late": late or "shed", "service": service}
-        runs = _simulated(trace, asked, profile, policy, subnets, rules, lambda: reports.claim_folder(folder, overwrite))
-    else:
-        decided = {
-            "--policy": policy,
-            "--profile": profile,
-            "--workers": workers,
-            "--late": late,
-            "--service": service,
-            "--subnets": subnets,
-        }
-        if given := [option for option, value in decided.items() if value is not None]:
-            raise BadOption(f"{', '.join(given)} cannot go with --target: the server decides", hint=f"leave {', '.join(given)} out")
-        runs = [_live(target, wait, trace, asked, lambda: reports.claim_folder(folder, overwrite))]
-    summary = _write(folder, runs)
+    decided = {"--policy": policy, "--profile": profile, "--workers": workers, "--late": late, "--service": service, "--subnets": subnets}
+    if target is not None and (given := [option for option, value in decided.items() if value is not None]):
+        raise BadOption(f"{', '.join(given)} cannot go with --target: the server decides", hint=f"leave {', '.join(given)} out")
+    rules = {"workers": DEFAULT_WORKERS if workers is None else workers, "late": late or "shed", "service": service}
+    with _no_empty_folder(folder):
+        claim = partial(reports.claim_folder, folder, overwrite)
+        if target is None:
+            runs = _simulated(trace, asked, profile, policy, subnets, rules, claim)
+        else:
+            runs = [_live(target, wait, trace, asked, claim)]
+        summary = _write(folder, runs)
     if json:
         console.as_json(summary)
     else:
@@ -76,6 +73,19 @@ def replay(
     for problem in [problem for run in runs for problem in run.manifest["problems"]]:
         console.warn(f"this run is not valid: {problem}")
     console.note(f"report: {folder / 'report.html'}")
+
+
+@contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """A replay that ends before it has written anything leaves no folder behind that was not there before."""
+    was_there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            with suppress(OSError):  # what is not empty stays
+                folder.rmdir()
+        raise
 
 
 def _simulated(
