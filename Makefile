@@ -23,10 +23,10 @@ demo: $(READY)
 	rm -rf demo && mkdir demo
 	$(SUPERSERVE) profile --rounds 30 --out demo/profile.parquet
 	$(SUPERSERVE) replay --trace azure --profile demo/profile.parquet --policy slackfit --workers 1 \
-	    --slo-ms 100 --load 0.7 --duration 30 --out demo/simulated
+	    --slo-ms 100 --load 0.4 --duration 30 --out demo/simulated
 	$(SUPERSERVE) serve --profile demo/profile.parquet --policy slackfit --slo-ms 100 --port $(PORT) & server=$$!; \
 	    trap 'kill $$server; wait $$server' EXIT; \
-	    $(SUPERSERVE) replay --trace azure --target http://127.0.0.1:$(PORT) --wait 60 --load 0.7 --duration 30 --out demo/live
+	    $(SUPERSERVE) replay --trace azure --target http://127.0.0.1:$(PORT) --wait 60 --load 0.4 --duration 30 --out demo/live
 	$(SUPERSERVE) compare demo/simulated demo/live --allow-different kind
 	$(SUPERSERVE) report demo/simulated demo/live --out demo
 	@echo "look at demo/report.html"
