@@ -79,7 +79,7 @@ for _step in (
     register_jitable(forceinline=True)(_step)
 
 
-# Nothing in the loop allocates, so it needs no reference counts (_nrt), which would cost more than half of its speed.
+# Nothing in the loop allocates, so it needs no reference counts (_nrt), which would cost it dearly.
 OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 

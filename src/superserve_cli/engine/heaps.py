@@ -7,7 +7,7 @@ from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 WAYS = 2
-"""Children of a node: 4 and 8 were 10-25 % slower at shallow queues, and no faster at queues of a million."""
+"""Children of a node: more were slower at shallow queues, and no faster at deep ones."""
 
 
 class ArrayHeaps(NamedTuple):

@@ -19,7 +19,6 @@ from superserve_cli.reports.summary import summarize
 
 KNOWN: Final = "superserve knows profiles, traces, outcomes, run folders, comparisons and SuperNet folders"
 CSV: Final = (".csv", ".csv.gz")
-PROVENANCE: Final = ("hash", "supernet", "device", "threads", "dtype", "backend", "dataset", "seed", "created", "versions")
 
 
 @dataclass(frozen=True)
