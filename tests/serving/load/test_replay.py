@@ -322,7 +322,7 @@ def test_a_server_that_hangs_up_after_each_answer_is_served_by_new_connections()
 def test_a_server_that_hangs_up_without_an_answer_has_failed_that_request() -> None:
     with serving(lambda i, _: Reply(raw=b"", hang_up=True) if i == 1 else Reply()) as server:
         run = replay(server.url, every_ms(3), SLO_NS, connections=1)
-    assert statuses(run) == ["met", "failed", "met"]
+    assert sorted(statuses(run)) == ["failed", "met", "met"]  # which one the server saw second is open
     assert list(run.complaints) == ["the target hung up"]
 
 
@@ -346,8 +346,8 @@ def test_a_target_that_dies_in_the_middle_ends_the_run_with_what_was_seen() -> N
 def test_what_is_never_answered_fails_after_a_grace_time() -> None:
     with serving(lambda i, _: Reply(after=threading.Event()) if i == 1 else Reply()) as server:
         run = replay(server.url, every_ms(3), 100 * MS, grace_s=0.1)
-    assert [status == "failed" for status in statuses(run)] == [False, True, False]
-    assert run.outcomes.ended_ns[1] >= run.outcomes.deadline_ns[1]
+    (unanswered,) = [i for i, status in enumerate(statuses(run)) if status == "failed"]  # which one the server saw second is open
+    assert run.outcomes.ended_ns[unanswered] >= run.outcomes.deadline_ns[unanswered]
 
 
 def test_progress_ends_with_every_request() -> None:
