@@ -11,7 +11,7 @@ from superserve_cli.errors import BadOption
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.conv import ConvNet, channels
 from superserve_cli.supernet.extract import extract
-from superserve_cli.supernet.plan import WeightSlice
+from superserve_cli.supernet.layers import WeightSlice
 
 NET = supernet.load()
 ids = st.sampled_from(NET.subnets)

@@ -3,7 +3,7 @@
 from superserve_cli.supernet.families import FAMILIES, families, family
 from superserve_cli.supernet.files import load, save
 from superserve_cli.supernet.program import Program
-from superserve_cli.supernet.space import Dimension, Point, Space
+from superserve_cli.supernet.space import Dimension, Gate, Point, Space
 from superserve_cli.supernet.supernet import Statistics, SuperNet
 
-__all__ = ["FAMILIES", "Dimension", "Point", "Program", "Space", "Statistics", "SuperNet", "families", "family", "load", "save"]
+__all__ = ["FAMILIES", "Dimension", "Gate", "Point", "Program", "Space", "Statistics", "SuperNet", "families", "family", "load", "save"]

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any, Final
 
 from superserve_cli.errors import BadOption
-from superserve_cli.supernet.plan import AvgPool, Conv, GlobalMean, Layer, Linear, Norm, Plan, Relu, Residual, WeightSlice, layer_select
+from superserve_cli.supernet.layers import RELU, AvgPool, Conv, GlobalMean, Join, Layer, LayerSelect, Linear, Norm, Plan, WeightSlice, first
 from superserve_cli.supernet.space import Dimension, Point, Space
 
 STEM_STRIDE: Final = 2
@@ -57,6 +57,11 @@ class ConvNet:
             )
 
     @property
+    def dtype(self) -> str:
+        """Images are float32."""
+        return "float32"
+
+    @property
     def space(self) -> Space:
         """Depth of each stage, width, expand ratio: `d131-w0.6-e0.5`."""
         return Space(
@@ -71,13 +76,13 @@ class ConvNet:
         """What a subnet computes."""
         (width,), (expand,) = point["width"], point["expand"]
         outs = [channels(full * width) for full in self.widths]
-        plan: list[Layer] = [*_conv("stem", self.shape[0], outs[0], 3, STEM_STRIDE), Relu()]
+        plan: list[Layer] = [*_conv("stem", self.shape[0], outs[0], 3, STEM_STRIDE), RELU]
         for stage, (stride, before, out) in enumerate(zip(STRIDES, [outs[0], *outs], outs, strict=False)):
-            every = [
+            blocks = tuple(
                 _block(f"stage{stage}.block{i}", out if i else before, channels(out * expand), out, 1 if i else stride)
                 for i in range(self.depth[-1])
-            ]
-            plan += layer_select(every, int(point["depth"][stage]))
+            )
+            plan.append(LayerSelect(blocks, first(int(point["depth"][stage]))))
         head = Linear(WeightSlice.prefix("head.weight", self.classes, outs[-1]), WeightSlice.prefix("head.bias", self.classes))
         return (*plan, GlobalMean(), head)
 
@@ -91,15 +96,15 @@ def _conv(name: str, before: int, out: int, kernel: int, stride: int = 1) -> Seq
     return Conv(weight, stride), Norm(WeightSlice.prefix(f"{name}.norm.weight", out), WeightSlice.prefix(f"{name}.norm.bias", out))
 
 
-def _block(name: str, before: int, inner: int, out: int, stride: int) -> Residual:
+def _block(name: str, before: int, inner: int, out: int, stride: int) -> Plan:
     body = (
         *_conv(f"{name}.reduce", before, inner, 1),
-        Relu(),
+        RELU,
         *_conv(f"{name}.spatial", inner, inner, 3, stride),
-        Relu(),
+        RELU,
         *_conv(f"{name}.restore", inner, out, 1),
     )
     if before == out and stride == 1:
-        return Residual(body, ())
+        return Join("add", (body, ())), RELU
     pool = (AvgPool(stride),) if stride > 1 else ()
-    return Residual(body, (*pool, *_conv(f"{name}.shortcut", before, out, 1)))
+    return Join("add", (body, (*pool, *_conv(f"{name}.shortcut", before, out, 1)))), RELU

@@ -4,7 +4,7 @@ from typing import Any, Final, Protocol
 
 from superserve_cli.errors import Unknown
 from superserve_cli.supernet.conv import ConvNet
-from superserve_cli.supernet.plan import Plan
+from superserve_cli.supernet.layers import Plan
 from superserve_cli.supernet.space import Point, Space
 
 
@@ -12,8 +12,13 @@ class Architecture(Protocol):
     """One member of a family: it has a space, and a plan for each of its points. Everything else is a fold over plans."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one input."""
+    def shape(self) -> tuple[int, ...]:
+        """Of one input: (channels, height, width) of an image, (length,) or (2, length) of words (and their types)."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Of the inputs: `float32` for images, `int64` for words."""
         ...
 
     @property

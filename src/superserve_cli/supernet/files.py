@@ -56,8 +56,8 @@ def load(path: Path | None = None) -> SuperNet:
     supernet = SuperNet(metadata["family"], architecture, channels_last(weights), statistics, metadata)
     if supernet.hash != metadata.get("hash"):
         raise BadFile(f"{folder}: {WEIGHTS} and {DESCRIPTION} do not belong together", hint=HINT)
-    if strangers := [subnet for subnet in supernet.front if subnet not in statistics]:
-        raise BadFile(f"{folder / DESCRIPTION}: the front has {strangers[0]!r}, which is not calibrated", hint=HINT)
+    if strangers := [subnet for subnet in supernet.front if subnet not in supernet.space]:
+        raise BadFile(f"{folder / DESCRIPTION}: the front has {strangers[0]!r}, which is no subnet of the space", hint=HINT)
     return supernet
 
 
@@ -93,10 +93,9 @@ def _sorted_tensors(path: Path, architecture: Architecture) -> tuple[dict[str, T
         channels = sum(norm.channels for norm in plans.norms(architecture.plan(space.parse(subnet))))
         expected |= {f"mean/{subnet}": (channels,), f"variance/{subnet}": (channels,)}
     _compare(path, tensors, expected)
-    in_order = [subnet for subnet in space.enumerate() if subnet in set(subnets)]
     return (
         {name: tensors[name] for name in weights},
-        {subnet: Statistics(tensors[f"mean/{subnet}"], tensors[f"variance/{subnet}"]) for subnet in in_order},
+        {subnet: Statistics(tensors[f"mean/{subnet}"], tensors[f"variance/{subnet}"]) for subnet in sorted(subnets, key=space.order)},
     )
 
 

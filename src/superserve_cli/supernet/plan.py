@@ -1,121 +1,52 @@
-"""What one subnet computes, as data: which layers, on which ranges of which shared parameters.
+"""What one subnet computes, as data: folds over plans.
 
-A family turns a point of its space into a plan, with the paper's three operators (SuperServe, section 3.1): LayerSelect is the
-function `layer_select`, which keeps the first blocks of a stage; WeightSlice is a value, which names ranges of a parameter;
-SubnetNorm is the layer `Norm`, whose statistics belong to the subnet and not to the SuperNet. Everything else is a fold over
-the plan: the program that runs it, the parameters that it touches, its cost, its extraction, its calibration.
+A family turns a point of its space into a plan (`layers`). Everything else is a fold over it: the program that runs it, the
+parameters that it touches, its cost, its extraction, its calibration, its ONNX graph.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from math import prod
-from typing import TypeVar
 
-from torch import Tensor
+from superserve_cli.supernet.layers import (
+    Attention,
+    AvgPool,
+    Conv,
+    Embed,
+    Flatten,
+    GlobalMean,
+    Join,
+    Layer,
+    LayerNorm,
+    LayerSelect,
+    Linear,
+    MaxPool,
+    Norm,
+    Plan,
+    Positions,
+    Resize,
+    RmsNorm,
+    Sequence,
+    TokenPool,
+    Weight,
+    WeightSlice,
+)
 
-Ranges = tuple[range, ...]
-"""What a subnet uses of a parameter: one range of indices for each of its dimensions."""
-Block = TypeVar("Block")
-
-
-def layer_select(blocks: Sequence[Block], depth: int) -> Sequence[Block]:
-    """The blocks of a stage that run at a depth: the first ones (LayerSelect of convolutional SuperNets)."""
-    return blocks[:depth]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightSlice:
-    """Ranges of one shared parameter. `of` takes them as a view: nothing is copied."""
-
-    parameter: str
-    ranges: Ranges
-
-    @classmethod
-    def prefix(cls, parameter: str, *sizes: int) -> "WeightSlice":
-        """The first `sizes` indices of each dimension."""
-        return cls(parameter, tuple(range(size) for size in sizes))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the slice."""
-        return tuple(map(len, self.ranges))
-
-    def of(self, weights: Mapping[str, Tensor]) -> Tensor:
-        """The view itself."""
-        return weights[self.parameter][tuple(slice(r.start, r.stop, r.step) for r in self.ranges)]
-
-
-@dataclass(frozen=True, slots=True)
-class Conv:
-    """A convolution without bias, padded so that stride 1 keeps the size. Weight (out, in, k, k)."""
-
-    weight: WeightSlice
-    stride: int = 1
-
-    @property
-    def padding(self) -> int:
-        """Half the kernel."""
-        return self.weight.shape[-1] // 2
-
-
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """Batch normalisation with the subnet's own mean and variance (SubnetNorm), and shared scale and shift."""
-
-    scale: WeightSlice
-    shift: WeightSlice
-
-    @property
-    def channels(self) -> int:
-        """How many channels it normalises."""
-        return self.scale.shape[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Relu:
-    """max(x, 0)."""
-
-
-@dataclass(frozen=True, slots=True)
-class AvgPool:
-    """The mean over windows of `size` x `size`, which do not overlap."""
-
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Residual:
-    """relu(body(x) + shortcut(x)); an empty shortcut is the identity."""
-
-    body: "Plan"
-    shortcut: "Plan"
-
-
-@dataclass(frozen=True, slots=True)
-class GlobalMean:
-    """The mean over height and width: (n, c, h, w) to (n, c)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """x @ weight.T + bias. Weight (out, in)."""
-
-    weight: WeightSlice
-    bias: WeightSlice
-
-
-Layer = Conv | Norm | Relu | AvgPool | Residual | GlobalMean | Linear
-Plan = tuple[Layer, ...]
+Shape = tuple[int, ...]
+"""Of one value without its batch dimension: (channels, height, width), (length, width), (width,)."""
 
 
 def layers(plan: Plan) -> Iterator[Layer]:
-    """Every layer in the order of its execution, residual bodies before their shortcuts."""
+    """Every layer that runs, in the order of its execution: branches one after the other, selected blocks only."""
     for layer in plan:
-        if isinstance(layer, Residual):
-            yield from layers(layer.body)
-            yield from layers(layer.shortcut)
-        else:
-            yield layer
+        match layer:
+            case Join(_, branches):
+                for branch in branches:
+                    yield from layers(branch)
+            case LayerSelect():
+                for block in layer.selected:
+                    yield from layers(block)
+            case _:
+                yield layer
 
 
 def norms(plan: Plan) -> list[Norm]:
@@ -123,47 +54,109 @@ def norms(plan: Plan) -> list[Norm]:
     return [layer for layer in layers(plan) if isinstance(layer, Norm)]
 
 
+def weights(layer: Layer) -> tuple[Weight, ...]:
+    """The parameters of one layer, in a fixed order; those of `Join` and `LayerSelect` belong to the layers inside."""
+    match layer:
+        case Conv(weight, _, bias) | Linear(weight, bias):
+            found: tuple[Weight | None, ...] = (weight, bias)
+        case Norm(scale, shift) | LayerNorm(scale, shift):
+            found = (scale, shift)
+        case RmsNorm(scale):
+            found = (scale,)
+        case Positions(table):
+            found = (table,)
+        case Embed(words, positions, types):
+            found = (words, positions, types)
+        case Attention():
+            found = tuple(weight for projection in layer.projections for weight in weights(projection))
+        case _:
+            found = ()
+    return tuple(weight for weight in found if weight is not None)
+
+
 def slices(plan: Plan) -> list[WeightSlice]:
     """Every use of a shared parameter."""
-    used: list[WeightSlice] = []
-    for layer in layers(plan):
-        match layer:
-            case Conv(weight):
-                used.append(weight)
-            case Norm(scale, shift):
-                used += [scale, shift]
-            case Linear(weight, bias):
-                used += [weight, bias]
-            case _:
-                pass
-    return used
+    return [used for layer in layers(plan) for weight in weights(layer) for used in weight.slices]
 
 
 def params(plan: Plan) -> int:
     """How many numbers a subnet computes with: its share of the shared weights, and its own statistics."""
-    return sum(prod(s.shape) for s in slices(plan)) + 2 * sum(norm.channels for norm in norms(plan))
+    used = {s.parameter: prod(s.shape) for s in slices(plan)}
+    return sum(used.values()) + 2 * sum(norm.channels for norm in norms(plan))
 
 
-def macs(plan: Plan, side: int) -> int:
-    """Multiply-accumulates of convolutions and linear layers, for one square image of `side` pixels."""
-    return _cost(plan, side)[0]
-
-
-def _cost(plan: Plan, side: int) -> tuple[int, int]:
-    total = 0
+def walk(plan: Plan, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+    """Every layer that runs, with the shape of its input. `shape` is that of the plan's own input."""
     for layer in plan:
         match layer:
-            case Conv(weight, stride):
-                side = -(-side // stride)
-                total += side * side * prod(weight.shape)
-            case AvgPool(size):
-                side //= size
-            case Linear(weight, _):
-                total += prod(weight.shape)
-            case Residual(body, shortcut):
-                total += _cost(shortcut, side)[0]
-                inner, side = _cost(body, side)
-                total += inner
+            case Join(_, branches):
+                for branch in branches:
+                    yield from walk(branch, shape)
+            case LayerSelect():
+                for block in layer.selected:
+                    yield from walk(block, shape)
+                    shape = output_shape(block, shape)
+                continue
             case _:
-                pass
-    return total, side
+                yield layer, shape
+        shape = output_shape((layer,), shape)
+
+
+def output_shape(plan: Plan, shape: Shape) -> Shape:
+    """The shape of what a plan yields."""
+    for layer in plan:
+        shape = _after(layer, shape)
+    return shape
+
+
+def _after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912  # one line per kind of layer
+    match layer:
+        case Conv(weight, stride):
+            return (weight.shape[0], *((side + 2 * layer.pad - weight.shape[-1]) // stride + 1 for side in shape[1:]))
+        case MaxPool(size, stride, padding):
+            return (shape[0], *((side + 2 * padding - size) // stride + 1 for side in shape[1:]))
+        case AvgPool(size, ceil):
+            return (shape[0], *(-(-side // size) if ceil else side // size for side in shape[1:]))
+        case Resize(side):
+            return (shape[0], side, side)
+        case GlobalMean(keep):
+            return (shape[0], 1, 1) if keep else shape[:1]
+        case Flatten():
+            return (prod(shape),)
+        case Sequence():
+            return (prod(shape[1:]), shape[0])
+        case Embed(words):
+            return (shape[-1], words.shape[1])
+        case Linear(weight):
+            return (*shape[:-1], weight.shape[0])
+        case TokenPool():
+            return shape[-1:]
+        case Join(kind, branches):
+            outs = [output_shape(branch, shape) for branch in branches]
+            return max(outs, key=prod) if kind == "mul" else outs[0]
+        case LayerSelect():
+            for block in layer.selected:
+                shape = output_shape(block, shape)
+            return shape
+        case _:
+            return shape
+
+
+def macs(plan: Plan, shape: Shape) -> int:
+    """Multiply-accumulates of convolutions, linear layers and attention, for one input of a shape."""
+    return sum(layer_macs(layer, before) for layer, before in walk(plan, shape))
+
+
+def layer_macs(layer: Layer, shape: Shape) -> int:
+    """Multiply-accumulates of one layer for an input of a shape."""
+    match layer:
+        case Conv(weight):
+            return prod(_after(layer, shape)[1:]) * prod(weight.shape)
+        case Linear(weight):
+            return prod(shape[:-1]) * prod(weight.shape)
+        case Attention():
+            length = shape[0]
+            mixing = 2 * length * length * layer.query.weight.shape[0]
+            return mixing + sum(length * prod(projection.weight.shape) for projection in layer.projections)
+        case _:
+            return 0

@@ -12,8 +12,8 @@ from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadOption
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.families import Architecture
-from superserve_cli.supernet.plan import Plan, Ranges
-from superserve_cli.supernet.program import Program, bind, by_statistics, run
+from superserve_cli.supernet.layers import Norm, Plan, Ranges
+from superserve_cli.supernet.program import Program, Take, bind, by_statistics, packed, views
 from superserve_cli.supernet.space import Space
 
 
@@ -28,8 +28,8 @@ class Statistics(NamedTuple):
 class SuperNet:
     """Weights that many subnets share, the space that they span, and the statistics of each subnet that has been calibrated.
 
-    The subnet is an argument of everything, never a mode. `weights` are float32 by parameter name; `metadata` is the content of
-    `supernet.json`.
+    The subnet is an argument of everything, never a mode. `weights` are by parameter name, float32 unless `to` said otherwise;
+    `metadata` is the content of `supernet.json`.
     """
 
     family: str
@@ -51,8 +51,17 @@ class SuperNet:
 
     @property
     def subnets(self) -> tuple[Subnet, ...]:
-        """The subnets that can run: those with statistics."""
-        return tuple(self.statistics)
+        """The subnets that are known by name: those with statistics, or the front where none needs any."""
+        return tuple(self.statistics) or self.front
+
+    @cached_property
+    def normalized(self) -> bool:
+        """Whether it has SubnetNorm layers, so that a subnet needs statistics to run."""
+        return bool(plans.norms(self.plan(self.space.largest)))
+
+    def runs(self, subnet: Subnet) -> bool:
+        """Whether a subnet of the space can run: it has statistics, or needs none."""
+        return not self.normalized or subnet in self.statistics
 
     @property
     def front(self) -> tuple[Subnet, ...]:
@@ -78,14 +87,18 @@ class SuperNet:
         return self.architecture.plan(self.space.parse(subnet))
 
     def program(self, subnet: Subnet) -> Program:
-        """What actuates a subnet, built when it is first asked for; raises BadOption for one that is not calibrated."""
+        """What actuates a subnet, built over views when it is first asked for; raises BadOption for one that is not calibrated."""
         if subnet not in self._programs:
-            self._programs[subnet] = self._build(subnet)
+            self._programs[subnet] = self._build(subnet, views(self.weights))
         return self._programs[subnet]
 
+    def packed(self, subnet: Subnet) -> Program:
+        """The program of a subnet over contiguous copies of what it uses, a new one with each call; raises BadOption likewise."""
+        return self._build(subnet, packed(self.weights))
+
     def forward(self, x: Tensor, subnet: Subnet) -> Tensor:
-        """Logits (n, classes) of a batch (n, channels, height, width), by one subnet."""
-        return run(self.program(subnet), x)
+        """Outputs (n, classes) of a batch (n, *shape), by one subnet."""
+        return self.program(subnet)(x)
 
     def slice_map(self, subnet: Subnet) -> dict[str, Ranges]:
         """Which indices of each shared parameter a subnet uses: one range per dimension."""
@@ -93,23 +106,33 @@ class SuperNet:
 
     def macs(self, subnet: Subnet) -> int:
         """Multiply-accumulates of one input."""
-        return plans.macs(self.plan(subnet), self.architecture.shape[-1])
+        return plans.macs(self.plan(subnet), self.architecture.shape)
 
     def params(self, subnet: Subnet) -> int:
         """How many numbers a subnet computes with."""
         return plans.params(self.plan(subnet))
 
-    def to(self, device: torch.device) -> "SuperNet":
-        """The same SuperNet on another device."""
-        weights = {name: tensor.to(device) for name, tensor in self.weights.items()}
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "SuperNet":
+        """The same SuperNet on another device, computing in another floating-point format; SubnetNorm stays in float32."""
+        largest = plans.layers(self.plan(self.space.largest))
+        exact = {part.parameter for layer in largest if isinstance(layer, Norm) for part in (layer.scale, layer.shift)}
+        weights = {name: w.to(device, w.dtype if name in exact else dtype) for name, w in self.weights.items()}
         statistics = {subnet: Statistics(*(part.to(device) for part in own)) for subnet, own in self.statistics.items()}
         return replace(self, weights=weights, statistics=statistics, _programs={})
 
-    def _build(self, subnet: Subnet) -> Program:
+    def _build(self, subnet: Subnet, take: Take) -> Program:
         plan = self.plan(subnet)
-        if subnet not in self.statistics:
-            raise BadOption(f"subnet {subnet} is not calibrated", hint=f"{self.name} has statistics of {len(self.statistics)} subnets")
-        return bind(plan, self.weights, by_statistics(plan, self.weights, *self.statistics[subnet]))
+        if not self.runs(subnet):
+            raise BadOption(
+                f"subnet {subnet} is not calibrated",
+                hint=f"{self.name} has statistics of {len(self.statistics)} subnets; `superserve calibrate` adds more",
+            )
+        own = self.statistics.get(subnet, NO_STATISTICS)
+        return bind(plan, take, by_statistics(plan, take, *own))
+
+
+NO_STATISTICS = Statistics(torch.empty(0), torch.empty(0))
+"""Of a subnet without SubnetNorm layers."""
 
 
 def channels_last(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

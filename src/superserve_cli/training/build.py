@@ -16,7 +16,7 @@ from torch import Tensor
 from superserve_cli import __version__
 from superserve_cli.core.nouns import Progress, Subnet, silent
 from superserve_cli.supernet import SuperNet
-from superserve_cli.supernet.program import bind, by_statistics
+from superserve_cli.supernet.program import bind, by_statistics, views
 from superserve_cli.supernet.supernet import Statistics
 from superserve_cli.training.calibrate import calibrate
 from superserve_cli.training.evaluate import Correct, correct, front, spread
@@ -66,7 +66,7 @@ def _measured(
     for done, subnet in enumerate(space.enumerate(), 1):
         plan = job.architecture.plan(space.parse(subnet))
         statistics[subnet] = calibrate(plan, weights, images)
-        program = bind(plan, weights, by_statistics(plan, weights, *statistics[subnet]))
+        program = bind(plan, views(weights), by_statistics(plan, views(weights), *statistics[subnet]))
         answers[subnet] = Answers(correct(program, *validation), correct(program, *test))
         progress(done, f"calibrated {subnet}: {answers[subnet].validation.mean():.1%}")
     return statistics, answers

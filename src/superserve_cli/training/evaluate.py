@@ -1,6 +1,6 @@
 """How good the subnets are, which of them form the front, and whether the front's ends differ by more than chance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from superserve_cli.core.nouns import Subnet
-from superserve_cli.supernet.program import Program, run
 
 BATCH = 250
 Correct = NDArray[np.bool_]
@@ -22,12 +21,10 @@ class Spread(NamedTuple):
     standard_error: float
 
 
-def correct(program: Program, x: Tensor, y: Tensor) -> Correct:
+def correct(program: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Correct:
     """Which images (n,) a subnet classifies correctly."""
     with torch.inference_mode():
-        right = [
-            run(program, images).argmax(1) == labels for images, labels in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)
-        ]
+        right = [program(images).argmax(1) == labels for images, labels in zip(torch.split(x, BATCH), torch.split(y, BATCH), strict=True)]
         return np.asarray(torch.cat(right).cpu().numpy())
 
 

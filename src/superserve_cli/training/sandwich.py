@@ -10,8 +10,9 @@ from torch import Tensor
 
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.supernet.families import Architecture
-from superserve_cli.supernet.plan import Conv, Linear, Norm, Plan, layers
-from superserve_cli.supernet.program import bind, by_batch, run
+from superserve_cli.supernet.layers import Conv, Linear, Norm, Plan, WeightSlice
+from superserve_cli.supernet.plan import layers
+from superserve_cli.supernet.program import bind, by_batch, views
 from superserve_cli.training.recipe import Recipe
 
 RANDOM_SUBNETS = 2
@@ -26,13 +27,13 @@ def initial_weights(architecture: Architecture, seed: int) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for layer in layers(architecture.plan(architecture.space.parse(architecture.space.largest))):
         match layer:
-            case Conv(weight):
+            case Conv(WeightSlice() as weight):
                 fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3]
                 weights[weight.parameter] = torch.randn(weight.shape, generator=draw) * math.sqrt(2 / fan_out)
             case Norm(scale, shift):
                 weights[scale.parameter] = torch.ones(scale.shape)
                 weights[shift.parameter] = torch.zeros(shift.shape)
-            case Linear(weight, bias):
+            case Linear(weight, WeightSlice() as bias):
                 weights[weight.parameter] = torch.randn(weight.shape, generator=draw) * 0.01
                 weights[bias.parameter] = torch.zeros(bias.shape)
             case _:
@@ -63,11 +64,12 @@ def learning_rate(step: int, recipe: Recipe) -> float:
 
 def backward(plans: list[Plan], weights: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[float, float]:
     """Accumulate the gradients of one step; loss and accuracy of the teacher, the first plan. Its soft labels teach the others."""
-    teacher, *students = plans
-    logits = run(bind(teacher, weights, by_batch(weights)), x)
+    take = views(weights)
+    teacher, *students = (bind(plan, take, by_batch(take)) for plan in plans)
+    logits = teacher(x)
     loss = F.cross_entropy(logits, y)
     loss.backward()  # type: ignore[no-untyped-call]
     soft = F.softmax(logits.detach(), dim=1)
     for student in students:
-        F.cross_entropy(run(bind(student, weights, by_batch(weights)), x), soft).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(student(x), soft).backward()  # type: ignore[no-untyped-call]
     return loss.item(), (logits.argmax(1) == y).float().mean().item()

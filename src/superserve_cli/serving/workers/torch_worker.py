@@ -12,7 +12,6 @@ from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.devices import device as device_named
-from superserve_cli.supernet.program import run
 
 WARM_UP_RUNS: Final = 2
 """The first run of a shape allocates and picks kernels, the second shows whether that is over."""
@@ -38,7 +37,7 @@ class TorchWorker:
         if subnet not in self.supernet.statistics:
             raise Unknown("subnet", subnet, self.supernet.subnets)
         with torch.inference_mode():
-            logits: NDArray[np.float32] = run(self.supernet.program(subnet), self._sent(batch)).cpu().numpy()
+            logits: NDArray[np.float32] = self.supernet.forward(self._sent(batch), subnet).cpu().numpy()
         return logits
 
     def warm_up(self, subnets: Sequence[Subnet], batch_sizes: Sequence[int]) -> None:
