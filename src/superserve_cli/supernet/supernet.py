@@ -13,7 +13,7 @@ from superserve_cli.errors import BadOption
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.families import Architecture
 from superserve_cli.supernet.layers import Norm, Plan, Ranges
-from superserve_cli.supernet.program import Program, Take, bind, by_statistics, packed, views
+from superserve_cli.supernet.program import Program, Take, bind, by_statistics, views
 from superserve_cli.supernet.space import Space
 
 
@@ -89,12 +89,18 @@ class SuperNet:
     def program(self, subnet: Subnet) -> Program:
         """What actuates a subnet, built over views when it is first asked for; raises BadOption for one that is not calibrated."""
         if subnet not in self._programs:
-            self._programs[subnet] = self._build(subnet, views(self.weights))
+            self._programs[subnet] = self.bound(subnet, views(self.weights))
         return self._programs[subnet]
 
-    def packed(self, subnet: Subnet) -> Program:
-        """The program of a subnet over contiguous copies of what it uses, a new one with each call; raises BadOption likewise."""
-        return self._build(subnet, packed(self.weights))
+    def bound(self, subnet: Subnet, take: Take) -> Program:
+        """A new program of a subnet over the tensors that `take` gives; raises BadOption for one that is not calibrated."""
+        plan = self.plan(subnet)
+        if not self.runs(subnet):
+            raise BadOption(
+                f"subnet {subnet} is not calibrated",
+                hint=f"{self.name} has statistics of {len(self.statistics)} subnets; `superserve calibrate` adds more",
+            )
+        return bind(plan, take, by_statistics(plan, take, *self.statistics.get(subnet, NO_STATISTICS)))
 
     def forward(self, x: Tensor, subnet: Subnet) -> Tensor:
         """Outputs (n, classes) of a batch (n, *shape), by one subnet."""
@@ -119,16 +125,6 @@ class SuperNet:
         weights = {name: w.to(device, w.dtype if name in exact else dtype) for name, w in self.weights.items()}
         statistics = {subnet: Statistics(*(part.to(device) for part in own)) for subnet, own in self.statistics.items()}
         return replace(self, weights=weights, statistics=statistics, _programs={})
-
-    def _build(self, subnet: Subnet, take: Take) -> Program:
-        plan = self.plan(subnet)
-        if not self.runs(subnet):
-            raise BadOption(
-                f"subnet {subnet} is not calibrated",
-                hint=f"{self.name} has statistics of {len(self.statistics)} subnets; `superserve calibrate` adds more",
-            )
-        own = self.statistics.get(subnet, NO_STATISTICS)
-        return bind(plan, take, by_statistics(plan, take, *own))
 
 
 NO_STATISTICS = Statistics(torch.empty(0), torch.empty(0))
