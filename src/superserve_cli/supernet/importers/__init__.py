@@ -1,0 +1,37 @@
+"""SuperNets from checkpoints that other code bases wrote. Reading is strict: nothing is guessed, renamed silently or left out."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from superserve_cli.errors import BadFile, Unknown
+from superserve_cli.supernet.supernet import SuperNet
+
+Importer = Callable[[Path], SuperNet]
+"""Reads a file, or a folder where the format is one; raises BadFile. Its metadata may say `origin["format"]`, and whatever it knows."""
+
+IMPORTERS: Final[dict[str, Importer]] = {}
+
+
+def load(path: Path, family: str) -> SuperNet:
+    """The SuperNet of a checkpoint, its metadata with the origin: file, SHA-256 and format. Raises Unknown or BadFile."""
+    if family not in IMPORTERS:
+        raise Unknown("importer for the family", family, IMPORTERS)
+    if not path.exists():
+        raise BadFile(f"there is no {path}", hint="name a local file: superserve fetches nothing")
+    imported = IMPORTERS[family](path)
+    origin = {"file": path.name, "sha256": sha256(path), "format": family, **imported.metadata.get("origin", {})}
+    return replace(imported, metadata={"name": family, **imported.metadata, "origin": origin}, _programs={})
+
+
+def sha256(path: Path) -> str:
+    """Of a file; of a folder, over the names and contents of its files."""
+    if path.is_file():
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.iterdir() if each.is_file()):
+        digest.update(f"{file.name}:{sha256(file)};".encode())
+    return digest.hexdigest()
