@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from superserve_cli import supernet
 from superserve_cli.errors import BadOption
+from superserve_cli.supernet.program import Convolve
 from superserve_cli.supernet.programs import HOT, Programs, pack
 
 NET = supernet.load()
@@ -59,3 +60,9 @@ def test_what_is_not_calibrated_is_refused() -> None:
     net = supernet.SuperNet(NET.family, NET.architecture, NET.weights, missing)
     with pytest.raises(BadOption, match="is not calibrated"):
         Programs(net, 0).get(NET.subnets[0])
+
+
+def test_subnets_that_use_the_same_part_of_a_weight_hold_one_view_of_it() -> None:
+    net = supernet.load()
+    deep, shallow = (next(op for op in net.program(s).operations if isinstance(op, Convolve)) for s in ("d333-w1-e0.5", "d111-w1-e0.35"))
+    assert deep.weight is shallow.weight

@@ -402,6 +402,18 @@ def views(weights: Mapping[str, Tensor]) -> Take:
     return lambda weight: weight.of(weights)
 
 
+def remembered(take: Take) -> Take:
+    """Takes each weight only once: subnets that use the same part of a weight then hold one view of it, not one each."""
+    taken: dict[Weight, Tensor] = {}
+
+    def look_up(weight: Weight) -> Tensor:
+        if (tensor := taken.get(weight)) is None:
+            tensor = taken[weight] = take(weight)
+        return tensor
+
+    return look_up
+
+
 def packed(weights: Mapping[str, Tensor]) -> Take:
     """Takes each weight as a contiguous tensor, kernels channel by channel: a copy, unless the view is one already."""
 

@@ -13,7 +13,7 @@ from superserve_cli.errors import BadOption
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.families import Architecture
 from superserve_cli.supernet.layers import Norm, Plan, Ranges
-from superserve_cli.supernet.program import Program, Take, bind, by_statistics, views
+from superserve_cli.supernet.program import Program, Take, bind, by_statistics, remembered, views
 from superserve_cli.supernet.space import Space
 
 
@@ -89,8 +89,12 @@ class SuperNet:
     def program(self, subnet: Subnet) -> Program:
         """What actuates a subnet, built over views when it is first asked for; raises BadOption for one that is not calibrated."""
         if subnet not in self._programs:
-            self._programs[subnet] = self.bound(subnet, views(self.weights))
+            self._programs[subnet] = self.bound(subnet, self._views)
         return self._programs[subnet]
+
+    @cached_property
+    def _views(self) -> Take:
+        return remembered(views(self.weights))
 
     def bound(self, subnet: Subnet, take: Take) -> Program:
         """A new program of a subnet over the tensors that `take` gives; raises BadOption for one that is not calibrated."""
