@@ -24,13 +24,12 @@ from superserve_cli.supernet.layers import (
     Norm,
     Plan,
 )
-from superserve_cli.supernet.program import Padding, operation, padding_of
+from superserve_cli.supernet.program import Padding, fresh, operation, padding_of
 from superserve_cli.supernet.supernet import Statistics, SuperNet
 
 Own = Iterator[tuple[Tensor, Tensor]]
 """Mean and variance of each norm layer that is still to come."""
 ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {
-    "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
     "hard_sigmoid": nn.Hardsigmoid,
@@ -123,7 +122,7 @@ def _by_layer(plan: Plan, statistics: Statistics | None) -> Own:
 
 def _modules(plan: Plan, weights: Mapping[str, Tensor], own: Own) -> list[nn.Module]:
     found: list[nn.Module] = []
-    for layer in plan:
+    for place, layer in enumerate(plan):
         match layer:
             case LayerSelect():
                 found += [module for block in layer.selected for module in _modules(block, weights, own)]
@@ -131,6 +130,8 @@ def _modules(plan: Plan, weights: Mapping[str, Tensor], own: Own) -> list[nn.Mod
                 found.append(Joined(kind, [Chain(*_modules(branch, weights, own)) for branch in branches]))
             case Norm():
                 found.append(_norm(layer, weights, own))
+            case Activation("relu"):
+                found.append(nn.ReLU(inplace=fresh(plan, place)))
             case _:
                 found.append(_module(layer, weights))
     return found

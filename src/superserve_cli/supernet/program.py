@@ -318,6 +318,11 @@ ACTIVATIONS: Final[dict[Kind, Callable[[Tensor], Tensor]]] = {
 }
 
 
+def fresh(plan: Plan, place: int) -> bool:
+    """Whether the input of a layer was made by the layer before it, and by one whose output may be overwritten."""
+    return place > 0 and isinstance(plan[place - 1], OWN | Join)
+
+
 def bind(plan: Plan, take: Take, normalize: Callable[[Norm], Operation]) -> Program:
     """The program of a plan over the tensors that `take` gives; `normalize` binds each SubnetNorm layer, in the order of `plan.norms`."""
     words = next((layer for layer in plan if isinstance(layer, Embed)), None)
@@ -326,8 +331,7 @@ def bind(plan: Plan, take: Take, normalize: Callable[[Norm], Operation]) -> Prog
 
 def _bound(plan: Plan, take: Take, normalize: Callable[[Norm], Operation]) -> tuple[Operation, ...]:
     operations: list[Operation] = []
-    fresh = False  # whether the value at this point was made by this plan, so that it may be overwritten
-    for layer in plan:
+    for place, layer in enumerate(plan):
         match layer:
             case Norm():
                 operations.append(normalize(layer))
@@ -337,11 +341,10 @@ def _bound(plan: Plan, take: Take, normalize: Callable[[Norm], Operation]) -> tu
                 operations.append(Multiply(bound) if kind == "mul" else Add(bound, bool(branches[0]) and isinstance(branches[0][-1], OWN)))
             case LayerSelect():
                 operations.append(Select(tuple(op for block in layer.selected for op in _bound(block, take, normalize))))
-            case Activation("relu") if fresh:
+            case Activation("relu") if fresh(plan, place):
                 operations.append(Elementwise(torch.relu_))
             case _:
                 operations.append(operation(layer, take))
-        fresh = isinstance(layer, OWN | Join)
     return tuple(operations)
 
 
