@@ -40,7 +40,7 @@ def _supernet(path: Path) -> "Contents":
         *((d.name, f"{', '.join(f'{value:g}' for value in d.values)}{', per stage' * (d.count > 1)}") for d in loaded.space.dimensions),
         (
             "subnets",
-            f"{len(loaded.space)} in the space, {len(loaded.subnets)} with SubnetNorm statistics, {len(loaded.front)} on the front",
+            f"{loaded.space.size:,} in the space, {len(loaded.subnets)} with SubnetNorm statistics, {len(loaded.front)} on the front",
         ),
         ("parameters", f"{sum(tensor.numel() for tensor in loaded.weights.values()):,}, shared by all subnets"),
         ("recipe", ", ".join(f"{name} {value}" for name, value in recipe.items())),

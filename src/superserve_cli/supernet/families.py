@@ -5,6 +5,9 @@ from typing import Any, Final, Protocol
 from superserve_cli.errors import Unknown
 from superserve_cli.supernet.conv import ConvNet
 from superserve_cli.supernet.layers import Plan
+from superserve_cli.supernet.ofa_mbv3 import OfaMbv3
+from superserve_cli.supernet.ofa_resnet import OfaResNet50
+from superserve_cli.supernet.plan import Shape, slices
 from superserve_cli.supernet.space import Point, Space
 
 
@@ -43,7 +46,7 @@ class Architecture(Protocol):
 Family = Callable[..., Architecture]
 """Makes an architecture from `shape`, `classes` and settings of its own, as keywords; raises BadOption for wrong ones."""
 
-FAMILIES: Final[dict[str, Family]] = {"conv": ConvNet}
+FAMILIES: Final[dict[str, Family]] = {"conv": ConvNet, "ofa-resnet50": OfaResNet50, "ofa-mbv3": OfaMbv3}
 
 
 def families() -> Mapping[str, Family]:
@@ -56,3 +59,16 @@ def family(name: str) -> Family:
     if name not in (known := families()):
         raise Unknown("family", name, known)
     return known[name]
+
+
+def parameters(architecture: Architecture) -> dict[str, Shape]:
+    """Every shared parameter and its shape: of the largest subnet, and of those that use others, such as matrices for small kernels."""
+    space = architecture.space
+    full = space.parse(space.largest).settings
+    lowered = (space.subnet({**full, d.name: (value,) * d.count}) for d in space.dimensions for value in d.values[:-1])
+    shapes: dict[str, Shape] = {}
+    for subnet in (space.largest, *lowered):
+        for used in slices(architecture.plan(space.parse(subnet))):
+            shape = tuple(max(indices) + 1 for indices in used.ranges)
+            shapes[used.parameter] = tuple(map(max, shape, shapes.get(used.parameter, shape)))
+    return shapes

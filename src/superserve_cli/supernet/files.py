@@ -13,7 +13,7 @@ from torch import Tensor
 from superserve_cli.core.files import read_json, replacing, write_json
 from superserve_cli.errors import BadFile, SuperserveError
 from superserve_cli.supernet import plan as plans
-from superserve_cli.supernet.families import Architecture, families
+from superserve_cli.supernet.families import Architecture, families, parameters
 from superserve_cli.supernet.supernet import Statistics, SuperNet, channels_last
 
 SCHEMA: Final = "supernet/1"
@@ -84,7 +84,7 @@ def _architecture(path: Path, metadata: dict[str, Any]) -> Architecture:
 def _sorted_tensors(path: Path, architecture: Architecture) -> tuple[dict[str, Tensor], dict[str, Statistics]]:
     tensors = _read(path)
     space = architecture.space
-    weights = {s.parameter: s.shape for s in plans.slices(architecture.plan(space.parse(space.largest)))}
+    weights = parameters(architecture)
     subnets = [name.removeprefix("mean/") for name in tensors if name.startswith("mean/")]
     expected: dict[str, tuple[int, ...]] = dict(weights)
     for subnet in subnets:
