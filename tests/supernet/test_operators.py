@@ -1,6 +1,5 @@
 from math import prod
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -42,23 +41,6 @@ def test_programs_are_views_of_the_shared_weights() -> None:
 
 def test_a_program_is_built_once() -> None:
     assert NET.program(NET.front[0]) is NET.program(NET.front[0])
-
-
-def test_the_slices_of_all_subnets_together_are_all_of_the_weights() -> None:
-    union: dict[str, tuple[range, ...]] = {}
-    for subnet in NET.space.enumerate():
-        for name, ranges in NET.slice_map(subnet).items():
-            seen = union.get(name, ranges)
-            union[name] = tuple(max(a, b, key=len) for a, b in zip(seen, ranges, strict=True))
-    assert {name: tuple(map(len, ranges)) for name, ranges in union.items()} == {n: tuple(w.shape) for n, w in NET.weights.items()}
-
-
-@given(subnet=ids)
-def test_indexing_the_weights_by_the_slice_map_gives_what_the_program_computes_with(subnet: str) -> None:
-    used = {s.parameter: s.of(NET.weights) for s in plans.slices(NET.plan(subnet))}
-    for name, ranges in NET.slice_map(subnet).items():
-        copied = NET.weights[name].numpy()[np.ix_(*map(list, ranges))]
-        assert np.array_equal(copied, used[name].numpy())
 
 
 @given(subnet=ids)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.supernet import plan as plans
+from superserve_cli.supernet.boxes import grid
 from superserve_cli.supernet.layers import (
     Activation,
     AvgPool,
@@ -103,14 +104,24 @@ def extract(supernet: SuperNet, subnet: Subnet) -> nn.Module:
 
 
 def tensors(supernet: SuperNet, subnet: Subnet) -> dict[str, Tensor]:
-    """What a subnet computes with, contiguous, by parameter name; statistics as `running_mean` and `running_var` beside their scale."""
+    """What a subnet computes with, contiguous, by parameter name; statistics as `running_mean` and `running_var` beside their scale.
+
+    Of a parameter that is used in several boxes, the smallest tensor that holds them: the rows of queries, keys and values, say.
+    """
     supernet.program(subnet)
     plan = supernet.plan(subnet)
-    named = {used.parameter: used.of(supernet.weights).contiguous() for used in plans.slices(plan)}
+    named = {parameter: _cut(supernet.weights[parameter], grid(each)) for parameter, each in plans.uses(plan).items()}
     for norm, (mean, variance) in zip(plans.norms(plan), _by_layer(plan, supernet.statistics.get(subnet)), strict=True):
         stem = norm.scale.parameter.rpartition(".")[0]
         named |= {f"{stem}.running_mean": mean.contiguous(), f"{stem}.running_var": variance.contiguous()}
     return named
+
+
+def _cut(weight: Tensor, indices: tuple[tuple[range, ...], ...]) -> Tensor:
+    for dimension, ranges in enumerate(indices):
+        before = (slice(None),) * dimension
+        weight = torch.cat([weight[(*before, slice(r.start, r.stop, r.step))] for r in ranges], dimension)
+    return weight.contiguous()
 
 
 def _by_layer(plan: Plan, statistics: Statistics | None) -> Own:

@@ -4,9 +4,12 @@ A family turns a point of its space into a plan (`layers`). Everything else is a
 parameters that it touches, its cost, its extraction, its calibration, its ONNX graph.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from math import prod
 
+from superserve_cli.supernet import boxes
+from superserve_cli.supernet.boxes import Box
 from superserve_cli.supernet.layers import (
     Attention,
     AvgPool,
@@ -79,10 +82,17 @@ def slices(plan: Plan) -> list[WeightSlice]:
     return [used for layer in layers(plan) for weight in weights(layer) for used in weight.slices]
 
 
+def uses(plan: Plan) -> dict[str, tuple[Box, ...]]:
+    """Which indices of each shared parameter a subnet uses: disjoint boxes, one where a single layer uses the parameter."""
+    found: dict[str, list[Box]] = defaultdict(list)
+    for used in slices(plan):
+        found[used.parameter].append(used.ranges)
+    return {parameter: boxes.union(each) for parameter, each in found.items()}
+
+
 def params(plan: Plan) -> int:
     """How many numbers a subnet computes with: its share of the shared weights, and its own statistics."""
-    used = {s.parameter: prod(s.shape) for s in slices(plan)}
-    return sum(used.values()) + 2 * sum(norm.channels for norm in norms(plan))
+    return sum(map(boxes.size, uses(plan).values())) + 2 * sum(norm.channels for norm in norms(plan))
 
 
 def walk(plan: Plan, shape: Shape) -> Iterator[tuple[Layer, Shape]]:

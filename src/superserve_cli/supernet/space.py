@@ -89,12 +89,17 @@ class Space:
 
     dimensions: tuple[Dimension, ...]
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many subnets there are; `len` cannot say it where they are more than 2**63."""
         gating = [d for d in self.dimensions if any(gate and gate.dimension == d.name for e in self.dimensions for gate in e.gates)]
         others = [d for d in self.dimensions if d not in gating]
         return sum(
             prod(len(d.values) for d in others for place in range(d.count) if d.used(place, settings)) for settings in _settings(gating)
         )
+
+    def __len__(self) -> int:
+        return self.size
 
     def parse(self, subnet: Subnet) -> Point:
         """The point that an id names; raises BadOption, which says the dimension that is wrong and what it may be."""

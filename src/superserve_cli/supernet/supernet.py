@@ -11,8 +11,9 @@ from torch import Tensor
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadOption
 from superserve_cli.supernet import plan as plans
+from superserve_cli.supernet.boxes import Box
 from superserve_cli.supernet.families import Architecture
-from superserve_cli.supernet.layers import Norm, Plan, Ranges
+from superserve_cli.supernet.layers import Norm, Plan
 from superserve_cli.supernet.program import Program, Take, bind, by_statistics, remembered, views
 from superserve_cli.supernet.space import Space
 
@@ -74,7 +75,7 @@ class SuperNet:
         digest = hashlib.sha256(json.dumps([self.family, self.architecture.to_json()], sort_keys=True).encode())
         for name, tensor in sorted(self.tensors().items()):
             digest.update(f"{name}:{tuple(tensor.shape)};".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -110,9 +111,9 @@ class SuperNet:
         """Outputs (n, classes) of a batch (n, *shape), by one subnet."""
         return self.program(subnet)(x)
 
-    def slice_map(self, subnet: Subnet) -> dict[str, Ranges]:
-        """Which indices of each shared parameter a subnet uses: one range per dimension."""
-        return {used.parameter: used.ranges for used in plans.slices(self.plan(subnet))}
+    def slice_map(self, subnet: Subnet) -> dict[str, tuple[Box, ...]]:
+        """Which indices of each shared parameter a subnet uses: disjoint boxes, nearly always one, of a range per dimension."""
+        return plans.uses(self.plan(subnet))
 
     def macs(self, subnet: Subnet) -> int:
         """Multiply-accumulates of one input."""
