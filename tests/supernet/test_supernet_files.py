@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from superserve_cli import supernet
 from superserve_cli.errors import BadFile, BadOption
+from superserve_cli.supernet.files import DESCRIPTION, WAITING, WEIGHTS
 
 NET = supernet.load()
 
@@ -40,10 +41,53 @@ def test_a_folder_holds_two_files_and_no_leftovers(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["supernet.json", "weights.safetensors"]
 
 
+def one_more(net: supernet.SuperNet) -> supernet.SuperNet:
+    """Another SuperNet of the same architecture."""
+    changed = {**net.weights, "head.bias": net.weights["head.bias"] + 1}
+    return supernet.SuperNet(net.family, net.architecture, changed, net.statistics, {**net.metadata, "name": "other"})
+
+
+def test_a_save_that_was_killed_before_the_description_was_replaced_leaves_the_old_supernet(folder: Path, tmp_path: Path) -> None:
+    supernet.save(tmp_path / "other", one_more(NET))
+    whole = (tmp_path / "other" / WEIGHTS).read_bytes()
+    for waiting in (whole, whole[:1000]):
+        (folder / WAITING).write_bytes(waiting)
+        assert supernet.load(folder).hash == NET.hash
+    (folder / f".{WAITING}.123.tmp").write_bytes(whole[:1000])
+    supernet.save(folder, one_more(NET))
+    assert supernet.load(folder).name == "other"
+    assert sorted(path.name for path in folder.iterdir()) == [DESCRIPTION, WEIGHTS]
+
+
+def test_a_save_that_was_killed_after_the_description_was_replaced_leaves_the_new_supernet(folder: Path, tmp_path: Path) -> None:
+    supernet.save(tmp_path / "other", one_more(NET))
+    (tmp_path / "other" / WEIGHTS).replace(folder / WAITING)
+    (tmp_path / "other" / DESCRIPTION).replace(folder / DESCRIPTION)
+    assert supernet.load(folder).hash == one_more(NET).hash
+    (folder / f".{WAITING}.123.tmp").mkdir()  # the next save fails as soon as it writes
+    with pytest.raises(BadFile):
+        supernet.save(folder, NET)
+    assert supernet.load(folder).hash == one_more(NET).hash
+
+
+def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / DESCRIPTION).mkdir()
+    with pytest.raises(BadFile, match=r"cannot write .*supernet\.json"):
+        supernet.save(tmp_path, NET)
+    assert [path.name for path in tmp_path.iterdir()] == [DESCRIPTION]
+    (tmp_path / "file").touch()
+    with pytest.raises(BadFile, match="cannot write"):
+        supernet.save(tmp_path / "file", NET)
+
+
+def test_weights_in_another_format_are_kept_in_float32(tmp_path: Path) -> None:
+    supernet.save(tmp_path, NET.to(torch.device("cpu"), torch.bfloat16))
+    assert {tensor.dtype for tensor in load_file(tmp_path / WEIGHTS).values()} == {torch.float32}
+    assert supernet.load(tmp_path).space == NET.space
+
+
 def test_a_supernet_that_changes_has_another_hash() -> None:
-    changed = {**NET.weights, "head.bias": NET.weights["head.bias"] + 1}
-    other = supernet.SuperNet(NET.family, NET.architecture, changed, NET.statistics)
-    assert other.hash != NET.hash
+    assert one_more(NET).hash != NET.hash
 
 
 @pytest.mark.parametrize(

@@ -1,48 +1,102 @@
-"""A SuperNet on disk: a folder with `weights.safetensors` and `supernet.json`."""
+"""A SuperNet on disk: a folder with `weights.safetensors` and `supernet.json`.
 
+`supernet.json` decides: it holds the hash of the weights that it belongs to. While a SuperNet is replaced, the new weights wait in
+a file beside the old ones until `supernet.json` is the new one, and only then take their place. Whenever that is cut short, one
+of the two files is the right one, and says so in its header.
+"""
+
+import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from safetensors.torch import save as encode
 from torch import Tensor
 
 from superserve_cli.core.files import read_json, replacing, write_json
-from superserve_cli.errors import BadFile, SuperserveError
+from superserve_cli.core.nouns import Subnet
+from superserve_cli.errors import BadFile, BadOption, SuperserveError
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.families import Architecture, families, parameters
 from superserve_cli.supernet.supernet import Statistics, SuperNet, channels_last
 
 SCHEMA: Final = "supernet/1"
 WEIGHTS: Final = "weights.safetensors"
+WAITING: Final = ".weights.safetensors.new"
 DESCRIPTION: Final = "supernet.json"
 HINT: Final = "write one with `superserve build --out DIR`"
 
 
 def save(folder: Path, supernet: SuperNet) -> None:
-    """Write a SuperNet. `supernet.json` comes last and holds the hash of the rest, so a folder that is not whole is not read."""
-    description = folder / DESCRIPTION
+    """Write a SuperNet, in float32. Whenever this is killed, the folder holds the SuperNet that it held before, or the new one, whole."""
+    held = supernet.to(torch.device("cpu"))
+    _settle(folder)
+    waiting, description = folder / WAITING, folder / DESCRIPTION
+    with replacing(waiting) as temporary:
+        _write(temporary, held.tensors(), held.hash)
     try:
-        description.unlink(missing_ok=True)
+        write_json(description, _described(held))
+    except BadFile:
+        waiting.unlink()
+        raise
+    waiting.replace(folder / WEIGHTS)
+
+
+def _described(supernet: SuperNet) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        **supernet.metadata,
+        "name": supernet.name,
+        "family": supernet.family,
+        "architecture": supernet.architecture.to_json(),
+        "space": supernet.space.to_json(),
+        "hash": supernet.hash,
+    }
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], digest: str) -> None:
+    """A safetensors file, one tensor after the other, where the library wants contiguous copies of all of them at once."""
+    header: dict[str, Any] = {"__metadata__": {"hash": digest}}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.nbytes
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            file.write(tensor.detach().contiguous().numpy().data)
+
+
+def _settle(folder: Path) -> None:
+    """End what a killed `save` began: its weights take their place if `supernet.json` is theirs; what it only began to write goes."""
+    waiting, description = folder / WAITING, folder / DESCRIPTION
+    try:
+        if description.is_file() and _weights(folder, read_json(description, "the description of a SuperNet")) == waiting:
+            waiting.replace(folder / WEIGHTS)
+        for leftover in folder.glob(f".{WAITING}.*.tmp"):
+            leftover.unlink(missing_ok=True)
     except OSError as error:
-        raise BadFile(f"cannot write {description}: {error.strerror}", hint="choose another place") from error
-    with replacing(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(encode({name: tensor.cpu().contiguous() for name, tensor in supernet.tensors().items()}))
-    write_json(
-        description,
-        {
-            "schema": SCHEMA,
-            **supernet.metadata,
-            "name": supernet.name,
-            "family": supernet.family,
-            "architecture": supernet.architecture.to_json(),
-            "space": supernet.space.to_json(),
-            "hash": supernet.hash,
-        },
-    )
+        raise BadFile(f"cannot write to {folder}: {error.strerror}", hint="choose another place") from error
+
+
+def _weights(folder: Path, metadata: Any) -> Path:
+    """The file whose weights belong to a description."""
+    usual, waiting = folder / WEIGHTS, folder / WAITING
+    wanted = metadata.get("hash") if isinstance(metadata, dict) else None
+    return waiting if waiting.is_file() and _hash(waiting) == wanted != _hash(usual) else usual
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        with safe_open(path, "pt") as stored:
+            return (stored.metadata() or {}).get("hash")
+    except (SafetensorError, OSError):
+        return None
 
 
 def load(path: Path | None = None) -> SuperNet:
@@ -52,7 +106,7 @@ def load(path: Path | None = None) -> SuperNet:
         raise BadFile(f"{folder} is not a folder" if folder.exists() else f"there is no {folder}", hint=HINT)
     metadata = _description(folder / DESCRIPTION)
     architecture = _architecture(folder / DESCRIPTION, metadata)
-    weights, statistics = _sorted_tensors(folder / WEIGHTS, architecture)
+    weights, statistics = _sorted_tensors(_weights(folder, metadata), architecture)
     supernet = SuperNet(metadata["family"], architecture, channels_last(weights), statistics, metadata)
     if supernet.hash != metadata.get("hash"):
         raise BadFile(f"{folder}: {WEIGHTS} and {DESCRIPTION} do not belong together", hint=HINT)
@@ -83,20 +137,26 @@ def _architecture(path: Path, metadata: dict[str, Any]) -> Architecture:
 
 def _sorted_tensors(path: Path, architecture: Architecture) -> tuple[dict[str, Tensor], dict[str, Statistics]]:
     tensors = _read(path)
-    space = architecture.space
     weights = parameters(architecture)
-    subnets = [name.removeprefix("mean/") for name in tensors if name.startswith("mean/")]
-    expected: dict[str, tuple[int, ...]] = dict(weights)
-    for subnet in subnets:
-        if subnet not in space:
-            raise BadFile(f"{path}: tensor mean/{subnet} names no subnet of the space", hint=space.example)
-        channels = sum(norm.channels for norm in plans.norms(architecture.plan(space.parse(subnet))))
-        expected |= {f"mean/{subnet}": (channels,), f"variance/{subnet}": (channels,)}
-    _compare(path, tensors, expected)
+    channels = _channels(path, architecture, [name.removeprefix("mean/") for name in tensors if name.startswith("mean/")])
+    own = {f"{part}/{subnet}": (count,) for subnet, count in channels.items() for part in Statistics._fields}
+    _compare(path, tensors, {**weights, **own})
     return (
         {name: tensors[name] for name in weights},
-        {subnet: Statistics(tensors[f"mean/{subnet}"], tensors[f"variance/{subnet}"]) for subnet in sorted(subnets, key=space.order)},
+        {subnet: Statistics(*(tensors[f"{part}/{subnet}"] for part in Statistics._fields)) for subnet in channels},
     )
+
+
+def _channels(path: Path, architecture: Architecture, subnets: list[Subnet]) -> dict[Subnet, int]:
+    """How many channels the norm layers of each subnet have, the subnets in the order of the space."""
+    space, points = architecture.space, []
+    for subnet in subnets:
+        try:
+            points.append(space.parse(subnet))
+        except BadOption as error:
+            raise BadFile(f"{path}: tensor mean/{subnet} names no subnet of the space", hint=space.example) from error
+    points.sort(key=lambda point: tuple(point.settings.values()))
+    return {point.id: sum(norm.channels for norm in plans.norms(architecture.plan(point))) for point in points}
 
 
 def _read(path: Path) -> dict[str, Tensor]:
