@@ -43,7 +43,7 @@ class Described:
 
     Tensors of both forms: `input` (n, *shape) of `dtype`, `logits` (n, classes) float32; of a `supernet` also `depth` int64
     [stages], `width` int64 [groups] and `subnet` int64 []. `hash` is that of the SuperNet that it came from; `task` is empty where
-    none is known.
+    none is known. `vocabulary`: how many words an int64 input may name, and how many types of words in its second plane.
     """
 
     form: Form
@@ -55,6 +55,7 @@ class Described:
     classes: int
     task: Mapping[str, Any]
     subnets: tuple[Control, ...]
+    vocabulary: tuple[int, ...] = ()
 
     def control(self, subnet: Subnet) -> Control:
         """What actuates a subnet; raises KeyError."""
@@ -63,7 +64,8 @@ class Described:
     def to_json(self) -> dict[str, Any]:
         """What is written."""
         named = {name: getattr(self, name) for name in ("form", "name", "hash", "family", "dtype", "classes")}
-        return {"schema": SCHEMA, **named, "shape": list(self.shape), "task": dict(self.task), "subnets": [*map(_plain, self.subnets)]}
+        lists = {"shape": list(self.shape), "vocabulary": list(self.vocabulary), "subnets": [*map(_plain, self.subnets)]}
+        return {"schema": SCHEMA, **named, "task": dict(self.task), **lists}
 
     @property
     def text(self) -> str:
@@ -115,6 +117,7 @@ def parse(path: Path, properties: Mapping[str, str]) -> Described:
             classes=int(said["classes"]),
             task=dict(said["task"]),
             subnets=tuple(_controls(said["subnets"])),
+            vocabulary=tuple(map(int, said.get("vocabulary", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: its description is damaged ({type(error).__name__}: {error})", hint=HINT) from error
