@@ -18,13 +18,19 @@ IMPORTERS: Final[dict[str, Importer]] = {"ofa-resnet50": ofa.resnet50, "ofa-mbv3
 
 def load(path: Path, family: str) -> SuperNet:
     """The SuperNet of a checkpoint, its metadata with the origin: file, SHA-256 and format. Raises Unknown or BadFile."""
-    if family not in IMPORTERS:
-        raise Unknown("importer for the family", family, IMPORTERS)
+    importer = known(family)
     if not path.exists():
         raise BadFile(f"there is no {path}", hint="name a local file: superserve fetches nothing")
-    imported = IMPORTERS[family](path)
+    imported = importer(path)
     origin = {"file": path.name, "sha256": sha256(path), "format": family, **imported.metadata.get("origin", {})}
     return replace(imported, metadata={"name": family, **imported.metadata, "origin": origin}, _programs={})
+
+
+def known(family: str) -> Importer:
+    """The importer of a family; raises Unknown."""
+    if family not in IMPORTERS:
+        raise Unknown("importer for --family", family, IMPORTERS)
+    return IMPORTERS[family]
 
 
 def sha256(path: Path) -> str:
