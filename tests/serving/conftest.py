@@ -88,7 +88,7 @@ class World:
         self.router.overhead_ns = 0
         for link in self.links:
             link.report_to(self.router)
-        model = Model("net", "hash", SHAPE, CLASSES, self.profile.subnets)
+        model = Model("net", "hash", SHAPE, CLASSES)
         self.service = Service(self.metrics, model, Objectives(ms_to_ns(20)), {"policy": policy}, self.router)
         self.site = Site.of(Routes(self.service), most_body_bytes=100_000)
 

@@ -9,7 +9,7 @@ from superserve_cli.serving.model import Hello, Model
 METADATA = {"name": "cpu", "hash": "p", "supernet": "net", "supernet_hash": "s", "device": "cpu", "threads": 1, "dtype": "float32"}
 PROFILE = Profile(("small", "large"), (1, 2), ((2, 3), (4, 6)), (0.8, None), metadata=METADATA)
 HARDWARE = {"device": "cpu", "threads": 1, "dtype": "float32", "versions": {"torch": "2.13"}}
-HELLO = Hello(Model("net", "s", (1, 2, 2), 10, ("small", "large"), "glyphs", 7), HARDWARE)
+HELLO = Hello(Model("net", "s", (1, 2, 2), 10, "glyphs", 7), HARDWARE)
 
 
 def said() -> dict[str, object]:

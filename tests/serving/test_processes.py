@@ -66,7 +66,7 @@ def test_a_worker_introduces_itself_runs_a_batch_comes_back_from_the_dead_and_le
 
     async def talk(worker: ProcessWorker) -> None:
         hello = await worker.introduced()
-        assert hello.model == Model("sleeper", "none", (3,), 10, ("small",))
+        assert hello.model == Model("sleeper", "none", (3,), 10)
         assert hello.hardware["device"] == "sleep"
         news = News()
         await worker.warmed(PLAN)

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
 
 
 def serve(
-    supernet: Annotated[Path | None, typer.Argument(help="The SuperNet to serve, a folder; by default the shipped one.")] = None,
+    supernet: Annotated[
+        Path | None, typer.Argument(help="What to serve: a SuperNet's folder (default: the shipped one), an .onnx file, a folder of them.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="Its profile: a file, or the name of a shipped one.")] = None,
     subnets: Annotated[str | None, typer.Option(help="all, or IDs separated by commas; by default those that none dominates.")] = None,
     policy: Annotated[str, typer.Option(help="What decides: see `superserve list policies`.")] = "slackfit",
@@ -16,6 +18,12 @@ def serve(
     slo_ms: Annotated[float | None, typer.Option(help="The SLO of requests that name none; by default 1.2 x the slowest batch.")] = None,
     device: Annotated[list[str] | None, typer.Option(help="One worker per device: cpu, cuda, cuda:1; repeatable.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads per CPU worker; by default one less than the cores.", min=1)] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="What to compute in: float32 (default), bfloat16, float16. Not with ONNX files.", show_default=False)
+    ] = None,
+    pack_mb: Annotated[
+        int | None, typer.Option(help="MB of packed weights per worker (default: 256). Not with ONNX files.", min=0, show_default=False)
+    ] = None,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where to listen; 0 picks a free port.", min=0, max=65535)] = 8000,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
@@ -37,8 +45,9 @@ def serve(
     if not host:
         raise BadOption("--host is empty", hint="0.0.0.0 listens on all addresses")
     served = profiles.load(profile).served(subnets)
+    computing = {"threads": threads, "dtype": dtype, "pack_mb": pack_mb}
     settings = Settings(
-        orders=[Order(WORKER, {"path": _text(supernet), "device": name, "threads": threads}) for name in device or ["cpu"]],
+        orders=[Order(WORKER, {"path": _text(supernet), "device": name, **computing}) for name in device or ["cpu"]],
         profile=served,
         policy=policies.named(policy),
         late=late,
@@ -112,12 +121,12 @@ def _opened(server: "Server", settings: "Settings", quiet: bool) -> None:
     console.data(f"serving {model.name} on {server.url} ({said['policy']}, {said['late']}, {workers}, SLO {settings.slo_ns / 1e6:g} ms)")
     sys.stdout.flush()  # whoever reads a pipe waits for this line
     if not quiet:
-        console.note(_example(server.url, model.name, model.shape))
+        console.note(_example(server.url, model.name, model.datatype, model.shape))
 
 
-def _example(url: str, model: str, shape: tuple[int, ...]) -> str:
+def _example(url: str, model: str, datatype: str, shape: tuple[int, ...]) -> str:
     from math import prod
 
     data = f"'\"$(yes 0 | head -{prod(shape)} | paste -sd,)\"'"
-    tensor = f'{{"name":"input","datatype":"FP32","shape":{[1, *shape]},"data":[{data}]}}'
+    tensor = f'{{"name":"input","datatype":"{datatype}","shape":{[1, *shape]},"data":[{data}]}}'
     return f"try it: curl {url}/v2/models/{model}/infer -d '{{\"inputs\":[{tensor}]}}'"

@@ -42,7 +42,7 @@ def mismatches(profile: Profile, hello: Hello) -> Iterator[str]:
     known = profile.metadata
     if (hash := known.get("supernet_hash")) is not None and hash != hello.model.hash:
         yield "the profile was measured on another SuperNet, or on other weights: its latencies and accuracies may not hold"
-    for what in ("device", "device_name", "threads", "dtype"):
+    for what in ("device", "device_name", "threads", "dtype", "backend"):
         measured, here = known.get(what), hello.hardware.get(what)
         if measured is not None and here is not None and measured != here:
             yield f"the profile was measured with {what.replace('_', ' ')} {measured}, this worker has {here}: its latencies may not hold"

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from superserve_cli.core.nouns import Subnet
 class Link(Protocol):
     """A worker as its router sees it: at most one batch at a time; it reports to its `Listener`, never from within `start`."""
 
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[np.float32]]) -> None:
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]]) -> None:
         """Run the rows of some requests, in this order, as one batch. A worker that is gone reports its loss instead of raising."""
         ...
 

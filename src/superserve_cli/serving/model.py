@@ -5,15 +5,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from superserve_cli.core.nouns import Subnet
-from superserve_cli.errors import BadOption
-from superserve_cli.profiles import Profile
 from superserve_cli.serving.protocol import InferRequest, Tensor
-from superserve_cli.serving.tensors import Invalid, from_bytes
+from superserve_cli.serving.tensors import DTYPES, Invalid, from_bytes
 
 INPUT: Final = "input"
 OUTPUT: Final = "logits"
 DATATYPE: Final = "FP32"
+"""What outputs are, and inputs unless they are words."""
+DATATYPES: Final = {"float32": "FP32", "int64": "INT64"}
+"""What the protocol calls the inputs of a SuperNet."""
 NUMBER_BYTES: Final = 64
 """A number in JSON, with all its digits, indented."""
 ROOM_BYTES: Final = 64 * 1024
@@ -24,32 +24,52 @@ VERSION: Final = "1"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a router knows of the SuperNet that its workers hold: `shape` of an input row, `classes` of an output row."""
+    """What a router knows of the SuperNet that its workers hold: `shape` of an input row, `classes` of an output row.
+
+    A model of words (`datatype` INT64) looks them up: `vocabulary` says how many there are, and how many types of words where a
+    row has a second plane (2, length) for them.
+    """
 
     name: str
     hash: str
     shape: tuple[int, ...]
     classes: int
-    subnets: tuple[Subnet, ...]
     task: str | None = None
     seed: int | None = None
+    datatype: str = DATATYPE
+    vocabulary: tuple[int, ...] = ()
 
-    def rows(self, request: InferRequest) -> NDArray[np.float32]:
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the inputs, as numpy has it."""
+        return DTYPES[self.datatype]
+
+    def rows(self, request: InferRequest) -> NDArray[Any]:
         """The rows (n, *shape) that a request holds; raises Invalid for other tensors than the model takes."""
         tensor = _only(request.inputs)
         if any(wanted.name != OUTPUT for wanted in request.outputs):
             raise Invalid(f"the only output is {OUTPUT!r}")
         data = tensor.data
-        if tensor.datatype != DATATYPE or data.shape[1:] != self.shape or not len(data):
-            raise Invalid(f"input {INPUT!r} must be {DATATYPE} of shape {self._shape(-1)}, not {tensor.datatype} of {list(data.shape)}")
-        return data
+        if tensor.datatype != self.datatype or data.shape[1:] != self.shape or not len(data):
+            raise Invalid(
+                f"input {INPUT!r} must be {self.datatype} of shape {self._shape(-1)}, not {tensor.datatype} of {list(data.shape)}"
+            )
+        return self._known(data)
 
-    def raw_rows(self, body: bytes) -> NDArray[np.float32]:
+    def raw_rows(self, body: bytes) -> NDArray[Any]:
         """The rows that a body without JSON holds (binary tensor data extension, header length 0); raises Invalid."""
-        rows, rest = divmod(len(body), 4 * int(np.prod(self.shape)))
+        rows, rest = divmod(len(body), self.dtype.itemsize * int(np.prod(self.shape)))
         if rest or not rows:
-            raise Invalid(f"a raw body must hold whole rows of {DATATYPE} of shape {self._shape(-1)}")
-        return from_bytes(DATATYPE, (rows, *self.shape), body, 0, len(body))
+            raise Invalid(f"a raw body must hold whole rows of {self.datatype} of shape {self._shape(-1)}")
+        return self._known(from_bytes(self.datatype, (rows, *self.shape), body, 0, len(body)))
+
+    def _known(self, data: NDArray[Any]) -> NDArray[Any]:
+        """The same rows, when they hold no word that a worker would look up in vain; raises Invalid."""
+        for plane, known in enumerate(self.vocabulary):
+            words = data if len(self.vocabulary) == 1 else data[:, plane]
+            if words.min() < 0 or words.max() >= known:
+                raise Invalid(f"{('words', 'types of words')[plane]} are numbers from 0 to {known - 1}, not {words.min()} to {words.max()}")
+        return data
 
     def most_body_bytes(self, rows: int) -> int:
         """How long a request of so many rows may be: whoever sends more would keep the others waiting while it is read."""
@@ -64,17 +84,9 @@ class Model:
             "name": self.name,
             "versions": [VERSION],
             "platform": "superserve_supernet",
-            "inputs": [{"name": INPUT, "datatype": DATATYPE, "shape": self._shape(-1)}],
+            "inputs": [{"name": INPUT, "datatype": self.datatype, "shape": self._shape(-1)}],
             "outputs": [{"name": OUTPUT, "datatype": DATATYPE, "shape": [-1, self.classes]}],
         }
-
-    def check(self, profile: Profile) -> None:
-        """Raises BadOption when the profile serves subnets that the SuperNet does not have."""
-        if missing := [s for s in profile.subnets if s not in self.subnets]:
-            raise BadOption(
-                f"the SuperNet {self.name} has no subnet {missing[0]!r}, which the profile serves",
-                hint="profile this SuperNet: `superserve profile SUPERNET --out FILE`, then `--profile FILE`",
-            )
 
 
 @dataclass(frozen=True, slots=True)

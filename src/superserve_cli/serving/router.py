@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class Busy(Exception):
 class _Waiting:
     __slots__ = ("gone", "reply", "request", "rows")
 
-    def __init__(self, request: Request, rows: NDArray[np.float32], reply: Reply) -> None:
+    def __init__(self, request: Request, rows: NDArray[Any], reply: Reply) -> None:
         self.request = request
         self.rows = rows
         self.reply = reply
@@ -103,7 +103,7 @@ class Router:
 
     # what clients do
 
-    def submit(self, rows: NDArray[np.float32], slo_ns: int, min_accuracy: float, reply: Reply) -> int:
+    def submit(self, rows: NDArray[Any], slo_ns: int, min_accuracy: float, reply: Reply) -> int:
         """Queue the rows (n, ...) of one request and return its id; raises Invalid and Busy, and then nobody is replied to."""
         engine, now_ns = self._engine, self._now_ns()
         request = Request(self._next_id, now_ns, now_ns + slo_ns, min_accuracy, len(rows))

@@ -102,9 +102,8 @@ class Server:
         self._workers = [ProcessWorker(i, order) for i, order in enumerate(settings.orders)]
         self.hellos = [await worker.introduced() for worker in self._workers]
         model = self.hellos[0].model
-        model.check(profile)
         self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
-        plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes)
+        plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes, model.datatype)
         self._service.model = model
         self._service.described = described.parameters(
             self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns

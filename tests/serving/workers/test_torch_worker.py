@@ -53,7 +53,7 @@ def test_warming_up_builds_the_programs(worker: Worker) -> None:
 
 def test_a_worker_says_where_its_latencies_come_from(worker: Worker) -> None:
     said = worker.describe()
-    assert said.keys() == {"device", "device_name", "threads", "dtype", "backend", "versions"}
+    assert said.keys() == {"device", "device_name", "threads", "dtype", "backend", "pack_mb", "versions"}
     assert (said["device"], said["threads"], said["dtype"], said["backend"]) == ("cpu", 1, "float32", "torch")
     assert said["device_name"]
 

@@ -19,6 +19,8 @@ WIDTH: Final = len(str(MARK))
 SHUFFLE_SEED: Final = 0
 NUMBERS: Final = {name: dtype for name, dtype in DTYPES.items() if name != "BYTES"}
 FLOATS: Final = ("FP16", "FP32", "FP64")
+INTEGERS: Final = ("INT32", "INT64", "UINT32", "UINT64")
+"""What words are sent as."""
 
 
 class Questions:
@@ -95,7 +97,7 @@ def _zeros(target: Target, rows: int) -> NDArray[Any]:
 
 
 def _checked(target: Target, samples: Split, rows: int) -> NDArray[Any]:
-    """The samples as the model wants them, at least `rows` of them; another shape, or a model of whole numbers, is refused."""
+    """The samples as the model wants them, at least `rows` of them; another shape, or images to a model of words, is refused."""
     shape = samples.x.shape[1:]
     if len(shape) != len(target.shape) or any(wanted not in (-1, has) for wanted, has in zip(target.shape, shape, strict=True)):
         raise BadOption(
@@ -103,7 +105,7 @@ def _checked(target: Target, samples: Split, rows: int) -> NDArray[Any]:
             hint="choose the task that its SuperNet was built for",
         )
     x = np.resize(samples.x, (max(rows, len(samples.x)), *shape))
-    return np.ascontiguousarray(x, _dtype(target, FLOATS))
+    return np.ascontiguousarray(x, _dtype(target, FLOATS if x.dtype.kind == "f" else INTEGERS))
 
 
 def _dtype(target: Target, allowed: Collection[str]) -> np.dtype[Any]:

@@ -5,12 +5,14 @@ import socket
 import sys
 import time
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from superserve_cli.core.nouns import Worker
-from superserve_cli.errors import SuperserveError
+from superserve_cli.errors import SuperserveError, Unknown
 from superserve_cli.serving.model import Hello, Model
 from superserve_cli.serving.workers.messages import DONE, JOB, MOST_BYTES, READY, Area, Complaint, Order, Plan, encode_hello
+
+OTHER_PROFILE: Final = "profile what is served: `superserve profile SUPERNET --out FILE`, then `--profile FILE`"
 
 
 def main(control: socket.socket, memory: int) -> None:
@@ -22,6 +24,9 @@ def main(control: socket.socket, memory: int) -> None:
             return
         plan = Plan.decode(message)
         worker.warm_up(plan.subnets, plan.batch_sizes)
+    except Unknown as error:
+        control.send(Complaint(f"{error}, which the profile serves", OTHER_PROFILE).encode())
+        return
     except SuperserveError as error:
         control.send(Complaint(str(error), error.hint).encode())
         return

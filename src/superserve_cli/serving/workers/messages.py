@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet
-from superserve_cli.serving.model import Hello, Model
+from superserve_cli.serving.model import DATATYPE, Hello, Model
+from superserve_cli.serving.tensors import DTYPES
 
 JOB: Final = struct.Struct("<II")
 DONE: Final = struct.Struct("<qq")
 READY: Final = b"ready"
 MOST_BYTES: Final = 128 * 1024
-"""The longest message: a Hello with all subnets of a large space."""
+"""The longest message: a Plan with the subnets of a large front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def decode_hello(message: bytes) -> Hello | Complaint:
     if "complaint" in said:
         return Complaint(**said["complaint"])
     model = said["model"]
-    return Hello(Model(**{**model, "shape": tuple(model["shape"]), "subnets": tuple(model["subnets"])}), said["hardware"])
+    return Hello(Model(**{**model, "shape": tuple(model["shape"]), "vocabulary": tuple(model["vocabulary"])}), said["hardware"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Plan:
     batch_sizes: tuple[int, ...]
     shape: tuple[int, ...]
     classes: int
+    datatype: str = DATATYPE
 
     def encode(self) -> bytes:
         """The message."""
@@ -91,21 +93,26 @@ class Plan:
     def decode(cls, message: bytes) -> "Plan":
         """The plan of a message."""
         said = json.loads(message)
-        return cls(tuple(said["subnets"]), tuple(said["batch_sizes"]), tuple(said["shape"]), said["classes"])
+        lists = {name: tuple(said[name]) for name in ("subnets", "batch_sizes", "shape")}
+        return cls(**{**said, **lists})
+
+    @property
+    def input_bytes(self) -> int:
+        """How much memory the rows of one batch take."""
+        return DTYPES[self.datatype].itemsize * max(self.batch_sizes) * int(np.prod(self.shape))
 
     @property
     def area_bytes(self) -> int:
         """How much memory one batch and its answer take."""
-        return 4 * max(self.batch_sizes) * (int(np.prod(self.shape)) + self.classes)
+        return self.input_bytes + DTYPES[DATATYPE].itemsize * max(self.batch_sizes) * self.classes
 
 
 class Area:
-    """The shared memory of one worker: inputs (largest batch, *shape) and logits (largest batch, classes), float32."""
+    """The shared memory of one worker: inputs (largest batch, *shape) of the model's own datatype, logits (largest batch, classes)."""
 
     def __init__(self, descriptor: int, plan: Plan) -> None:
         # anonymous memory behind a descriptor: nothing is left over however the processes end
-        memory = np.frombuffer(mmap.mmap(descriptor, plan.area_bytes), np.float32)
-        rows = max(plan.batch_sizes)
-        split = rows * int(np.prod(plan.shape))
-        self.inputs: NDArray[np.float32] = memory[:split].reshape(rows, *plan.shape)
-        self.logits: NDArray[np.float32] = memory[split:].reshape(rows, plan.classes)
+        memory = mmap.mmap(descriptor, plan.area_bytes)
+        rows, split = max(plan.batch_sizes), plan.input_bytes
+        self.inputs: NDArray[Any] = np.frombuffer(memory, np.uint8)[:split].view(DTYPES[plan.datatype]).reshape(rows, *plan.shape)
+        self.logits: NDArray[np.float32] = np.frombuffer(memory, np.float32, offset=split).reshape(rows, plan.classes)

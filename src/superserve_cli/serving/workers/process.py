@@ -8,9 +8,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet
@@ -84,7 +83,7 @@ class ProcessWorker:
 
     # what the router does
 
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[np.float32]]) -> None:
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]]) -> None:
         """Copy the rows into the shared area and have them run."""
         assert self._area is not None
         at = 0

@@ -16,7 +16,7 @@ from superserve_cli.serving.model import Model
 CLASSES = 10
 
 
-def answer(batch: NDArray[np.float32], classes: int = CLASSES) -> NDArray[np.float32]:
+def answer(batch: NDArray[Any], classes: int = CLASSES) -> NDArray[np.float32]:
     """What a sleeper answers: the sum of each row, in every class."""
     sums = batch.reshape(len(batch), -1).sum(axis=1, dtype=np.float32)
     return np.repeat(sums[:, None], classes, axis=1)
@@ -62,7 +62,7 @@ class SleepLink:
         self._listener = listener
         listener.restored(self._index)
 
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[np.float32]]) -> None:
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]]) -> None:
         """Be done when the planned time has passed, unless it dies before."""
         rows = np.concatenate(batch)
         self.started.append((subnet, len(rows)))
@@ -81,7 +81,7 @@ class SleepLink:
         assert self._listener is not None
         self._listener.restored(self._index)
 
-    def _done(self, life: int, rows: NDArray[np.float32], plan_ns: int) -> None:
+    def _done(self, life: int, rows: NDArray[Any], plan_ns: int) -> None:
         if life == self._lives and self._listener is not None:
             self._listener.done(self._index, answer(rows), plan_ns)
 
@@ -89,4 +89,4 @@ class SleepLink:
 def make(profile: str, shape: Sequence[int], name: str = "sleeper") -> tuple[SleepWorker, Model]:
     """A sleeper that pretends to hold the subnets of a profile file."""
     measured = load(profile)
-    return SleepWorker(measured), Model(name, "none", tuple(shape), CLASSES, measured.subnets)
+    return SleepWorker(measured), Model(name, "none", tuple(shape), CLASSES)

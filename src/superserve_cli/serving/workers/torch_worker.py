@@ -1,4 +1,3 @@
-import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,57 +9,94 @@ from torch import Tensor
 from superserve_cli.core import provenance
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.serving.workers.threads import threads as threads_of
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.devices import device as device_named
+from superserve_cli.supernet.program import Program
+from superserve_cli.supernet.programs import Programs
 
 WARM_UP_RUNS: Final = 2
 """The first run of a shape allocates and picks kernels, the second shows whether that is over."""
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What a worker may compute in."""
+PACK_MB: Final = 256
+"""Room for packed copies: all subnets of a small SuperNet, or some of a large one, and never many times the SuperNet itself."""
+BYTES_PER_MB: Final = 10**6
 
 
 class TorchWorker:
     """A worker that runs the programs of a SuperNet with PyTorch, on a CPU or a CUDA device.
 
-    `threads` (default: all cores but one) is set for the whole process. Raises Unknown or BadOption for a device that is not
-    there, BadOption for less than one thread.
+    It computes in `dtype`; inputs are float32 or int64, as the architecture has it, and outputs float32. Packed copies of the
+    weights of hot subnets take up to `pack_mb`. `threads` (default: all cores but one) is set for the whole process. Raises
+    Unknown or BadOption for a device that is not there, for another dtype, for less than one thread.
     """
 
-    def __init__(self, supernet: SuperNet, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, supernet: SuperNet, device: str = "cpu", threads: int | None = None, dtype: str = "float32", pack_mb: int = PACK_MB
+    ) -> None:
         self.device = device_named(device)
-        self.threads = max(1, (os.cpu_count() or 1) - 1) if threads is None else threads
-        if self.threads < 1:
-            raise BadOption(f"{self.threads} threads", hint="a worker needs at least 1")
+        if dtype not in DTYPES:
+            raise Unknown("dtype", dtype, DTYPES)
+        if pack_mb < 0:
+            raise BadOption(f"{pack_mb} MB for packed weights", hint="0 means: no copies, all subnets on views of the shared weights")
+        self.threads = threads_of(threads)
         torch.set_num_threads(self.threads)
-        self.supernet = supernet.to(self.device)
+        self.supernet = supernet.to(self.device, DTYPES[dtype])
+        self.programs = Programs(self.supernet, pack_mb * BYTES_PER_MB)
+        self._warm: dict[Subnet, Program] = {}
+        self._dtype = dtype
+        self._input = np.dtype(supernet.architecture.dtype)
 
     def infer(self, subnet: Subnet, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Logits (n, classes) of images (n, channels, height, width); raises Unknown for a subnet that is not calibrated."""
-        if subnet not in self.supernet.statistics:
-            raise Unknown("subnet", subnet, self.supernet.subnets)
+        """Outputs (n, classes) of inputs (n, *shape); raises Unknown or BadOption for a subnet that cannot run."""
         with torch.inference_mode():
-            logits: NDArray[np.float32] = self.supernet.forward(self._sent(batch), subnet).cpu().numpy()
+            program = self._warm.get(subnet) or self._program(subnet)
+            logits: NDArray[np.float32] = program(self._sent(batch)).float().cpu().numpy()
         return logits
 
     def warm_up(self, subnets: Sequence[Subnet], batch_sizes: Sequence[int]) -> None:
-        """Build the programs, and run each at each batch size."""
+        """Choose the programs, as many over packed weights as there is room for, and run each at each batch size.
+
+        From then on these are what runs, so that no latency depends on what ran before. The smallest subnets are packed first:
+        whoever serves some of the subnets of a profile has packed at least those of them that were packed when it was measured.
+        """
+        views = {subnet: self._program(subnet) for subnet in subnets}  # whoever cannot run is refused before anything is copied
+        room = self.programs.limit
+        for subnet in sorted(views, key=self.supernet.params):
+            # no copy is larger than all that the subnet computes with
+            room -= self.supernet.params(subnet) * torch.float32.itemsize
+            if room < 0:
+                break
+            self.programs.pack(subnet)
+        self._warm = {subnet: self.programs.get(subnet) for subnet in views}
         for size in batch_sizes:
-            zeros = np.zeros((size, *self.supernet.architecture.shape), np.float32)
-            for subnet in subnets:
+            zeros = np.zeros((size, *self.supernet.architecture.shape), self._input)
+            for subnet in views:
                 for _ in range(WARM_UP_RUNS):
                     self.infer(subnet, zeros)
 
     def describe(self) -> dict[str, Any]:
-        """Device and its name, threads, dtype, back end, versions."""
+        """Device and its name, threads, dtype, back end, room for packed weights, versions."""
         on_gpu = self.device.type == "cuda"
         return {
             "device": str(self.device),
             "device_name": torch.cuda.get_device_name(self.device) if on_gpu else provenance.processor(),
             "threads": self.threads,
-            "dtype": "float32",
+            "dtype": self._dtype,
             "backend": "torch",
+            "pack_mb": self.programs.limit // BYTES_PER_MB,
             "versions": {"torch": torch.__version__, **({"cuda": str(torch.version.cuda)} if on_gpu else {})},
         }
 
+    def _program(self, subnet: Subnet) -> Program:
+        if not self.supernet.runs(subnet):
+            raise Unknown("subnet", subnet, self.supernet.subnets)
+        return self.programs.get(subnet)
+
     def _sent(self, batch: NDArray[Any]) -> Tensor:
         # PyTorch wants memory that it may write to; slots of shared memory can be read-only
-        x = torch.from_numpy(np.require(batch, np.float32, ["C", "W"]))
-        return x.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else x
+        x = torch.from_numpy(np.require(batch, self._input, ["C", "W"]))
+        if self.device.type == "cuda":
+            x = x.pin_memory().to(self.device, non_blocking=True)
+        return x.to(DTYPES[self._dtype]) if x.is_floating_point() else x
