@@ -10,7 +10,7 @@ SUBNET = NET.front[1]
 
 
 def test_the_first_layers_statistics_are_the_mean_and_biased_variance_over_all_images() -> None:
-    own = calibrate(NET.plan(SUBNET), NET.weights, IMAGES[:BATCH])
+    own = calibrate(NET.plan(SUBNET), NET.weights, [IMAGES[:BATCH]])
     first = extract(NET, SUBNET).get_submodule("0")(IMAGES[:BATCH])
     channels = first.shape[1]
     torch.testing.assert_close(own.mean[:channels], first.mean((0, 2, 3)))
@@ -18,8 +18,8 @@ def test_the_first_layers_statistics_are_the_mean_and_biased_variance_over_all_i
 
 
 def test_batches_count_by_their_images() -> None:
-    together = calibrate(NET.plan(SUBNET), NET.weights, IMAGES)
-    full, rest = (calibrate(NET.plan(SUBNET), NET.weights, part) for part in (IMAGES[:BATCH], IMAGES[BATCH:]))
+    together = calibrate(NET.plan(SUBNET), NET.weights, torch.split(IMAGES, BATCH))
+    full, rest = (calibrate(NET.plan(SUBNET), NET.weights, [part]) for part in (IMAGES[:BATCH], IMAGES[BATCH:]))
     for whole, a, b in zip(together, full, rest, strict=True):
         torch.testing.assert_close(whole, (BATCH * a + 64 * b) / (BATCH + 64))
 
@@ -27,5 +27,5 @@ def test_batches_count_by_their_images() -> None:
 def test_the_shipped_statistics_are_those_of_training_images() -> None:
     recipe, task = NET.metadata["recipe"], NET.metadata["task"]
     images = torch.from_numpy(tasks.load(task["name"], task["seed"]).train.x[: recipe["calibration"]])
-    for mine, shipped in zip(calibrate(NET.plan(SUBNET), NET.weights, images), NET.statistics[SUBNET], strict=True):
+    for mine, shipped in zip(calibrate(NET.plan(SUBNET), NET.weights, torch.split(images, BATCH)), NET.statistics[SUBNET], strict=True):
         torch.testing.assert_close(mine, shipped, rtol=1e-3, atol=1e-4)

@@ -18,7 +18,7 @@ from superserve_cli.core.nouns import Progress, Subnet, silent
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.program import bind, by_statistics, views
 from superserve_cli.supernet.supernet import Statistics
-from superserve_cli.training.calibrate import calibrate
+from superserve_cli.training.calibrate import BATCH, calibrate
 from superserve_cli.training.evaluate import Correct, correct, front, spread
 from superserve_cli.training.job import Job
 from superserve_cli.training.recipe import Recipe
@@ -44,7 +44,7 @@ def build(recipe: Recipe, checkpoint: Path | None = None, progress: Progress = s
         clock = time.process_time
         started = clock()
         job = Job.of(recipe, checkpoint)
-        total = recipe.steps + len(job.architecture.space)
+        total = recipe.steps + job.architecture.space.size
         prepared = clock()
         state = train(job, lambda done, _, note: progress(done, total, note))
         trained = clock()
@@ -65,7 +65,7 @@ def _measured(
     answers: dict[Subnet, Answers] = {}
     for done, subnet in enumerate(space.enumerate(), 1):
         plan = job.architecture.plan(space.parse(subnet))
-        statistics[subnet] = calibrate(plan, weights, images)
+        statistics[subnet] = calibrate(plan, weights, torch.split(images, BATCH))
         program = bind(plan, views(weights), by_statistics(plan, views(weights), *statistics[subnet]))
         answers[subnet] = Answers(correct(program, *validation), correct(program, *test))
         progress(done, f"calibrated {subnet}: {answers[subnet].validation.mean():.1%}")

@@ -1,11 +1,11 @@
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from superserve_cli.supernet.layers import Norm, Plan
-from superserve_cli.supernet.program import Operation, Padding, bind, by_batch, views
+from superserve_cli.supernet.program import Operation, Padding, bind, views
 from superserve_cli.supernet.supernet import Statistics
 
 BATCH = 256
@@ -15,21 +15,30 @@ BATCH = 256
 class _Observer:
     """A norm layer that normalises by the batch, and adds up each batch's statistics, weighted by its images."""
 
-    normalize: Operation
-    mean: Tensor | float = 0.0
-    variance: Tensor | float = 0.0
+    scale: Tensor
+    shift: Tensor
+    epsilon: float
+    mean: Tensor = field(init=False)
+    variance: Tensor = field(init=False)
     images: int = 0
 
-    def __call__(self, x: Tensor, padding: Padding | None) -> Tensor:
-        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    def __post_init__(self) -> None:
+        self.mean, self.variance = torch.zeros_like(self.scale), torch.zeros_like(self.scale)
+
+    def __call__(self, x: Tensor, _: Padding | None) -> Tensor:
+        # momentum 1 puts the batch's own statistics into the running ones: several times as fast as torch.var_mean over three dimensions
+        mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.mean)
+        y = torch.batch_norm(x, self.scale, self.shift, mean, variance, True, 1.0, self.epsilon, True)
+        values = x.numel() // x.shape[1]
         self.mean += len(x) * mean
-        self.variance += len(x) * variance
+        if values > 1:  # the variance of one value is 0, and there is no unbiased one
+            self.variance += len(x) * (values - 1) / values * variance
         self.images += len(x)
-        return self.normalize(x, padding)
+        return y
 
 
-def calibrate(plan: Plan, weights: Mapping[str, Tensor], x: Tensor) -> Statistics:
-    """A subnet's own SubnetNorm statistics, from training images (n, channels, height, width).
+def calibrate(plan: Plan, weights: Mapping[str, Tensor], batches: Iterable[Tensor]) -> Statistics:
+    """A subnet's own SubnetNorm statistics, from batches of training images (n, channels, height, width).
 
     The image-weighted average of batch means and biased batch variances, without momentum, as Once-for-All resets BatchNorm;
     what SuperServe, section 3.1, precomputes for each subnet.
@@ -37,18 +46,16 @@ def calibrate(plan: Plan, weights: Mapping[str, Tensor], x: Tensor) -> Statistic
     observers: list[_Observer] = []
     program = bind(plan, views(weights), _observed(weights, observers))
     with torch.inference_mode():
-        for batch in torch.split(x, BATCH):
+        for batch in batches:
             program(batch)
-        means = [torch.as_tensor(o.mean) / o.images for o in observers]
-        variances = [torch.as_tensor(o.variance) / o.images for o in observers]
-        return Statistics(torch.cat(means), torch.cat(variances))
+        return Statistics(torch.cat([o.mean / o.images for o in observers]), torch.cat([o.variance / o.images for o in observers]))
 
 
 def _observed(weights: Mapping[str, Tensor], observers: list[_Observer]) -> Callable[[Norm], Operation]:
-    by_this = by_batch(views(weights))
+    take = views(weights)
 
     def normalize(norm: Norm) -> Operation:
-        observers.append(_Observer(by_this(norm)))
+        observers.append(_Observer(take(norm.scale), take(norm.shift), norm.epsilon))
         return observers[-1]
 
     return normalize
