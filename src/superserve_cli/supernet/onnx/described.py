@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadFile
@@ -35,6 +37,11 @@ class Control:
     macs: int
     params: int
     accuracy: float | None = None
+
+    def feeds(self) -> dict[str, NDArray[np.int64]]:
+        """The inputs of a whole SuperNet that actuate this subnet."""
+        named = {"depth": self.depth, "width": self.width, "subnet": self.row}
+        return {name: np.array(value, np.int64) for name, value in named.items()}
 
 
 @dataclass(frozen=True, slots=True)
