@@ -59,16 +59,17 @@ def check(shape: Shape, sizes: tuple[int, ...], counts: Sequence[int], elastic: 
         )
 
 
-def settings(config: Mapping[str, Any], places: Mapping[str, tuple[int, Values]]) -> dict[str, Values]:
+def settings(config: Mapping[str, Any], places: Mapping[str, tuple[int, Values]], sizes: tuple[int, ...]) -> dict[str, Values]:
     """The entries of a configuration of Once-for-All, a scalar at each place of its entry. `places`: how many there are, and the values.
 
-    Entries that are None are as good as absent. Raises BadOption for an entry that is missing, unknown, too long, or of a value that
-    the SuperNet does not have.
+    `r`, one of the sizes, is the full one when absent. An entry that is None is as good as absent. Raises BadOption for an entry that
+    is missing, unknown, too long, or of a value that the SuperNet does not have.
     """
     given = {name: value for name, value in config.items() if value is not None}
+    side = given.pop("r", sizes[-1:]) if sizes else ()
     if given.keys() != places.keys():
         raise BadOption(f"the configuration has {', '.join(given) or 'nothing'}", hint=f"this SuperNet's have {', '.join(places)}")
-    return {name: _entry(name, given[name], *places[name]) for name in places}
+    return {"r": _entry("r", side, len(sizes[:1]), sizes), **{name: _entry(name, given[name], *places[name]) for name in places}}
 
 
 def _entry(name: str, value: Any, count: int, allowed: Values) -> Values:

@@ -117,11 +117,10 @@ class OfaMbv3:
 
         A scalar stands for all places; `"r"` is the resolution, the full one when absent. Raises BadOption for what is outside the space.
         """
-        sides = {"r": (1, self.sides)} if self.sides else {}
         count = len(STRIDES) * self.depth[-1]
-        places = {"ks": (count, self.kernel), "e": (count, self.expand), "d": (len(STRIDES), self.depth), **sides}
-        given = ofa.settings({**({"r": self.sides[-1]} if sides else {}), **config}, places)
-        return self.space.subnet({"depth": given["d"], "kernel": given["ks"], "expand": given["e"], "resolution": given.get("r", ())})
+        places = {"ks": (count, self.kernel), "e": (count, self.expand), "d": (len(STRIDES), self.depth)}
+        given = ofa.settings(config, places, self.sides)
+        return self.space.subnet({"depth": given["d"], "kernel": given["ks"], "expand": given["e"], "resolution": given["r"]})
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain data."""

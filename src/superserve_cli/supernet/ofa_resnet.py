@@ -88,23 +88,21 @@ class OfaResNet50:
 
         A scalar stands for all places; `"r"` is the resolution, the full one when absent. Raises BadOption for what is outside the space.
         """
-        sides = {"r": (1, self.sides)} if self.sides else {}
         space = {d.name: d for d in self.space.dimensions}
         indices = tuple(range(len(self.width_mult)))
         places = {
             "d": (1 + len(STRIDES), self.depth),
             "e": (space["expand"].count, self.expand),
             "w": (space["width"].count, indices),
-            **sides,
         }
-        given = ofa.settings({**({"r": self.sides[-1]} if sides else {}), **config}, places)
+        given = ofa.settings(config, places, self.sides)
         return self.space.subnet(
             {
                 "stem": (float(given["d"][0] == self.depth[-1]),),
                 "depth": given["d"][1:],
                 "expand": given["e"],
                 "width": tuple(self.width_mult[int(i)] for i in given["w"]),
-                "resolution": given.get("r", ()),
+                "resolution": given["r"],
             }
         )
 
