@@ -6,8 +6,10 @@ from typing import Final
 from superserve_cli.bench.actuate import actuate
 from superserve_cli.bench.decide import decide
 from superserve_cli.bench.figure import Figure, machine
+from superserve_cli.bench.pictures import write_pictures
 from superserve_cli.bench.simulate import simulate
 from superserve_cli.bench.start import start
+from superserve_cli.bench.subnetact import subnetact
 from superserve_cli.core.nouns import Progress
 from superserve_cli.errors import Unknown
 
@@ -17,13 +19,15 @@ BENCHMARKS: Final[dict[str, Callable[[Progress], list[Figure]]]] = {
     "actuate": actuate,
     "start": start,
 }
+SUBNETACT: Final = "subnetact"
+"""Not among the others: it takes a device, and yields what pictures are drawn from."""
 
 
 def named(name: str) -> Callable[[Progress], list[Figure]]:
     """The benchmark of a name; raises Unknown."""
     if name not in BENCHMARKS:
-        raise Unknown("benchmark", name, BENCHMARKS)
+        raise Unknown("benchmark", name, [*BENCHMARKS, SUBNETACT])
     return BENCHMARKS[name]
 
 
-__all__ = ["BENCHMARKS", "Figure", "machine", "named"]
+__all__ = ["BENCHMARKS", "SUBNETACT", "Figure", "machine", "named", "subnetact", "write_pictures"]
