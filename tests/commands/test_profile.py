@@ -67,7 +67,7 @@ def test_after_ctrl_c_the_same_command_goes_on(folder: Path, monkeypatch: pytest
         raise KeyboardInterrupt
 
     with monkeypatch.context() as pressed:
-        pressed.setattr("superserve_cli.profiles.subject.accuracies", interrupt)  # nobody can press Ctrl-C in a test at the right time
+        pressed.setattr("superserve_cli.profiles.accuracy.accuracies", interrupt)  # nobody can press Ctrl-C in a test at the right time
         assert run(command(folder, out)) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     assert not out.exists()

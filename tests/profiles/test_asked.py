@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superserve_cli.errors import BadOption
+from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.profiles import asked
 
 EVERY, FRONT = [f"s{i}" for i in range(20)], [f"s{i}" for i in range(0, 20, 2)]
@@ -26,23 +26,39 @@ def test_fewer_than_two_rounds_cannot_be_compared(count: int) -> None:
         asked.rounds(count)
 
 
+def known(subnet: str) -> None:
+    if subnet not in EVERY:
+        raise Unknown("subnet", subnet, EVERY)
+
+
+def test_subnets_may_be_named() -> None:
+    assert asked.subnets("s3", EVERY, FRONT, known) == ["s3"]
+    assert asked.subnets("s7, s3,s7", EVERY, FRONT, known) == ["s7", "s3"]
+    with pytest.raises(BadOption, match="--subnets: no subnet 's99'"):
+        asked.subnets("s3,s99", EVERY, FRONT, known)
+
+
+def test_without_a_front_so_many_are_spread_over_all() -> None:
+    assert asked.subnets("2", EVERY, [], known) == [EVERY[0], EVERY[-1]]
+
+
 def test_all_pareto_or_some_of_the_front() -> None:
-    assert asked.subnets("all", EVERY, FRONT) == EVERY
-    assert asked.subnets("pareto", EVERY, FRONT) == FRONT
-    assert asked.subnets("3", EVERY, FRONT) == ["s0", "s8", "s18"]
-    assert asked.subnets("10", EVERY, FRONT) == FRONT
+    assert asked.subnets("all", EVERY, FRONT, known) == EVERY
+    assert asked.subnets("pareto", EVERY, FRONT, known) == FRONT
+    assert asked.subnets("3", EVERY, FRONT, known) == ["s0", "s8", "s18"]
+    assert asked.subnets("10", EVERY, FRONT, known) == FRONT
 
 
 @pytest.mark.parametrize("which", ["", "none", "0", "-1", "11", "2.5", "²"])
 def test_subnets_that_make_no_sense_are_refused(which: str) -> None:
     with pytest.raises(BadOption, match="--subnets") as refused:
-        asked.subnets(which, EVERY, FRONT)
+        asked.subnets(which, EVERY, FRONT, known)
     assert "all (20), pareto (10)" in refused.value.hint
 
 
 def test_a_supernet_without_a_front_has_no_pareto_subnets() -> None:
     with pytest.raises(BadOption, match="--subnets"):
-        asked.subnets("pareto", EVERY, [])
+        asked.subnets("pareto", EVERY, [], known)
 
 
 @given(length=st.integers(1, 100), data=st.data())

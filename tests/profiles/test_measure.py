@@ -57,7 +57,7 @@ def test_progress_counts_cells_up_to_the_end(worker) -> None:  # type: ignore[no
     told: list[tuple[int, int]] = []
     earlier = np.ones((1, 3, 2), np.int64)
     measure(worker, SUBNETS, SIZES, INPUTS, 3, earlier=earlier, progress=lambda done, total, note: told.append((done, total)))
-    assert told == [(done, 18) for done in range(7, 19)]
+    assert told == [(done, 18) for done in range(6, 19)]  # the first while it warms up
 
 
 def test_accuracy_is_the_share_of_right_answers_over_all_batches(worker) -> None:  # type: ignore[no-untyped-def]

@@ -10,10 +10,11 @@ import pytest
 from superserve_cli import profiles
 from superserve_cli.core.files import write_table
 from superserve_cli.errors import BadFile
-from superserve_cli.profiles import part, subject
+from superserve_cli.profiles import accuracy, part, subject
 from superserve_cli.profiles.subject import Subject
 
 Y = np.arange(40) % 4
+X = np.stack([Y, Y], axis=1).astype(np.float32)
 
 
 @pytest.fixture
@@ -24,9 +25,8 @@ def measured(worker) -> Subject:  # type: ignore[no-untyped-def]
         subnets=("s0", "s1", "s2"),
         batch_sizes=(1, 64),
         worker=worker,
-        x=np.stack([Y, Y], axis=1).astype(np.float32),
-        y=Y,
-        dataset="numbers",
+        x=X,
+        judge=accuracy.measured(X, Y, "numbers"),
         seed=3,
         cost=lambda name: (int(name[-1]), None),
     )

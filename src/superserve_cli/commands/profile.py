@@ -13,12 +13,24 @@ if TYPE_CHECKING:
 
 
 def profile(
-    supernet: Annotated[Path | None, typer.Argument(help="Folder of a SuperNet; without it the shipped one.", show_default=False)] = None,
+    supernet: Annotated[
+        Path | None, typer.Argument(help="A SuperNet's folder (default: the shipped one), an .onnx file, or a folder of them.")
+    ] = None,
     batch_sizes: Annotated[str, typer.Option(help="Batch sizes to measure.")] = "1,2,4,8,16",
-    subnets: Annotated[str, typer.Option(help="all, pareto, or a number: so many, spread over the front.")] = "all",
+    subnets: Annotated[str, typer.Option(help="all, pareto, a number (so many, spread over the front), or IDs: ID,ID.")] = "all",
     rounds: Annotated[int, typer.Option(help="Samples of every subnet and batch size; from 100 on each has a p99 of its own.")] = 50,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: one less than the cores).", min=1, show_default=False)] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="What to compute in: float32 (default), bfloat16, float16. Not with ONNX files.", show_default=False)
+    ] = None,
+    pack_mb: Annotated[
+        int | None, typer.Option(help="MB of packed weights (default: 256). Not with ONNX files.", min=0, show_default=False)
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="What accuracies are measured on: glyphs, digits, npz:FILE (default: what it learnt).", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides the order of the measurements.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="The Parquet file to write.")] = Path("profile.parquet"),
     plot: Annotated[
@@ -27,7 +39,11 @@ def profile(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure every subnet's latency and accuracy into a profile, in interleaved rounds. After Ctrl-C the same command goes on."""
+    """Measure every subnet's latency and accuracy into a profile, in interleaved rounds. After Ctrl-C the same command goes on.
+
+    A SuperNet that names no task gets the accuracies that its maker or a search has stored in it, else how often each subnet
+    agrees with the largest one.
+    """
     from superserve_cli import console
     from superserve_cli.core import figures, files
     from superserve_cli.profiles import asked, subject
@@ -38,7 +54,8 @@ def profile(
     files.claim_parquet(out, overwrite)
     files.claim(picture, overwrite)
     sizes, rounds = asked.batch_sizes(batch_sizes), asked.rounds(rounds)
-    measured = _subject(supernet, subnets, sizes, device, threads, seed)
+    computing = {"device": device, "threads": threads, "dtype": dtype, "pack_mb": pack_mb}
+    measured = _subject(supernet, computing, subnets, sizes, task, seed)
     earlier = _earlier(measured, out)
     with _kept(out):
         with console.progress("latency", quiet=True) as bar:
@@ -49,30 +66,25 @@ def profile(
     _show(written, out, picture, json)
 
 
-def _subject(supernet: Path | None, which: str, sizes: tuple[int, ...], device: str, threads: int | None, seed: int) -> "Subject":
-    from superserve_cli import supernet as supernets
-    from superserve_cli import tasks
-    from superserve_cli.errors import BadFile
-    from superserve_cli.profiles import asked
-    from superserve_cli.profiles.subject import Subject
-    from superserve_cli.serving.workers.torch_worker import TorchWorker
+def _subject(
+    supernet: Path | None, computing: dict[str, Any], which: str, sizes: tuple[int, ...], task: str | None, seed: int
+) -> "Subject":
+    from superserve_cli import console
+    from superserve_cli.profiles import accuracy, asked
+    from superserve_cli.serving import profiling
+    from superserve_cli.serving.workers import resident
 
-    held = supernets.load(supernet)
-    if "task" not in held.metadata:
-        raise BadFile(f"{held.name} does not say which task it learnt", hint="`superserve build` writes SuperNets that do")
-    task = tasks.load(held.metadata["task"]["name"], held.metadata["task"]["seed"])
-    return Subject(
-        supernet=held.name,
-        supernet_hash=held.hash,
-        subnets=tuple(asked.subnets(which, held.subnets, held.front)),
-        batch_sizes=sizes,
-        worker=TorchWorker(held, device=device, threads=threads),
-        x=task.test.x,
-        y=task.test.y,
-        dataset=f"{task.name}, {len(task.test.y)} test images",
-        seed=seed,
-        cost=lambda subnet: (held.macs(subnet), held.params(subnet)),
-    )
+    held = resident.hold(supernet, **computing)
+    subnets = asked.subnets(which, held.subnets, held.front, held.check)
+    found = profiling.subject(held, subnets, sizes, task, seed)
+    if found.judge.kind == accuracy.AGREEMENT:
+        console.warn(
+            f"{held.model.name} names no task: what stands for its accuracies is how often a subnet answers random inputs as "
+            f"{held.largest} does, which says how alike they are and not how good; --task npz:FILE measures accuracies"
+        )
+    if held.predicted and held.predicted.get("batch_size") not in sizes:
+        console.note(f"a search predicted latencies at batch size {held.predicted.get('batch_size')}, which --batch-sizes leaves out")
+    return found
 
 
 def _earlier(measured: "Subject", out: Path) -> "Samples | None":
@@ -114,14 +126,14 @@ def _show(written: "Profile", out: Path, picture: Path, json: bool) -> None:
     from superserve_cli import console
     from superserve_cli.profiles import Disagreement, front
 
-    best = front(written, written.smallest)
+    best, kind = front(written, written.smallest), written.metadata["accuracy_kind"]
     halves = Disagreement(**written.metadata["disagreement"])
     if json:
         console.as_json(_json(written, best, halves, out, picture))
     else:
         columns = (
             "subnet",
-            "accuracy",
+            ACCURACY.get(kind, f"{kind} accuracy"),
             f"batch {written.smallest}, ms",
             f"batch {written.largest}, ms",
             f"requests/s at {written.largest}",
@@ -131,6 +143,20 @@ def _show(written: "Profile", out: Path, picture: Path, json: bool) -> None:
         )
         console.table(f"The Pareto front of {written.metadata['supernet']}", columns, [_row(written, s) for s in best], caption)
     _verdict(halves, written.metadata["rounds"])
+    if (prediction := written.metadata["prediction"]) is not None:
+        console.note(_foretold(prediction))
+
+
+ACCURACY = {"measured": "accuracy", "agreement": "agreement"}
+"""What the column of accuracies is called; those of other kinds say theirs before it."""
+
+
+def _foretold(prediction: dict[str, Any]) -> str:
+    said = (
+        f"the predicted latencies of {prediction['cells']} subnets at batch size {prediction['batch_size']}, times "
+        f"{prediction['scale']:.2f}, are off by {prediction['latency_median']:.1%} (median) and {prediction['latency_p90']:.1%} (p90)"
+    )
+    return said if prediction["accuracy"] is None else f"{said}; predicted accuracies by {100 * prediction['accuracy']:.2f} points (mean)"
 
 
 def _row(written: "Profile", subnet: "Subnet") -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """What the options of `superserve profile` ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from superserve_cli.core.nouns import Subnet
-from superserve_cli.errors import BadOption
+from superserve_cli.errors import BadOption, SuperserveError
 
 LARGEST_BATCH: Final = 4096
 FEWEST_ROUNDS: Final = 2
@@ -37,14 +37,23 @@ def spread(ordered: Sequence[Subnet], count: int) -> list[Subnet]:
     return [ordered[round(i * (len(ordered) - 1) / (count - 1))] for i in range(count)]
 
 
-def subnets(which: str, every: Sequence[Subnet], pareto: Sequence[Subnet]) -> list[Subnet]:
-    """The subnets that `all`, `pareto` or a number (so many, spread over the front) asks for; raises BadOption."""
-    if which == "all":
-        return list(every)
-    if which == "pareto" and pareto:
-        return list(pareto)
-    if not (which.isascii() and which.isdigit()) or not 1 <= int(which) <= len(pareto):
-        raise BadOption(
-            f"--subnets is {which!r}", hint=f"choose all ({len(every)}), pareto ({len(pareto)}), or a number from 1 to {len(pareto)}"
-        )
-    return spread(pareto, int(which))
+def subnets(which: str, every: Sequence[Subnet], pareto: Sequence[Subnet], check: Callable[[Subnet], None]) -> list[Subnet]:
+    """The subnets that `all`, `pareto`, a number (so many, spread over the front, or over all) or ids with commas ask for.
+
+    `check` raises what is wrong with an id. Raises BadOption.
+    """
+    ordered = pareto or every
+    choices = f"choose all ({len(every)}), pareto ({len(pareto)}), a number from 1 to {len(ordered)}, or IDs with commas between"
+    if which in ("all", "pareto") and (named := every if which == "all" else pareto):
+        return list(named)
+    if which.isascii() and which.isdigit() and 1 <= int(which) <= len(ordered):
+        return spread(ordered, int(which))
+    ids = [word.strip() for word in which.split(",")]
+    if which in ("", "all", "pareto") or which.isdigit():
+        raise BadOption(f"--subnets is {which!r}", hint=choices)
+    for subnet in ids:
+        try:
+            check(subnet)
+        except SuperserveError as error:
+            raise BadOption(f"--subnets: {error}", hint=f"{error.hint}; or {choices}") from None
+    return list(dict.fromkeys(ids))

@@ -16,7 +16,9 @@ from superserve_cli.core.nouns import Progress, Subnet, Worker, silent
 Samples = NDArray[np.int64]
 """Latencies in ns, (rounds, subnets, batch sizes)."""
 ROWS_PER_BATCH: Final = 256
-"""How many test inputs are answered at a time."""
+"""How many test inputs are answered at a time, at most."""
+NUMBERS_PER_BATCH: Final = 2**22
+"""Fewer inputs than that make a batch when they are large: what a network makes of them has to fit into memory."""
 GOAL: Final = 0.05
 """The disagreement of the halves above which a profile deserves a warning."""
 
@@ -51,10 +53,11 @@ def measure(
     `earlier` are rounds measured before, which count; `keep` is handed all the samples after each round, so that an interrupted
     measurement can go on. The order of a round depends on `seed` and the number of the round alone.
     """
+    cells = len(subnets) * len(batch_sizes)
+    progress(0 if earlier is None else len(earlier[:rounds]) * cells, rounds * cells, "warming up")
     worker.warm_up(subnets, batch_sizes)
     batches = [np.ascontiguousarray(inputs[:size]) for size in batch_sizes]
     samples = np.zeros((0, len(subnets), len(batches)), np.int64) if earlier is None else earlier[:rounds]
-    cells = len(subnets) * len(batches)
     for number in range(len(samples), rounds):
         taken = np.zeros((len(subnets), len(batches)), np.int64)
         for step, cell in enumerate(round_order(seed, number, cells)):
@@ -87,7 +90,8 @@ def accuracies(
 
 def answers(worker: Worker, subnet: Subnet, x: NDArray[Any]) -> NDArray[np.int64]:
     """The class (n,) with the largest output for each input."""
-    batches = (x[start : start + ROWS_PER_BATCH] for start in range(0, len(x), ROWS_PER_BATCH))
+    rows = min(ROWS_PER_BATCH, max(1, NUMBERS_PER_BATCH // x[0].size))
+    batches = (x[start : start + rows] for start in range(0, len(x), rows))
     return np.concatenate([worker.infer(subnet, batch).argmax(axis=-1) for batch in batches])
 
 

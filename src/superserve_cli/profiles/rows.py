@@ -24,8 +24,9 @@ def rows(
     macs: Sequence[int | None],
     params: Sequence[int | None],
     shape: str,
+    kind: str = "measured",
 ) -> pa.Table:
-    """One row per (subnet, batch size): planned latency, quantiles, accuracy, and what the subnet costs."""
+    """One row per (subnet, batch size): planned latency, quantiles, accuracy and its `kind`, and what the subnet costs."""
     cells = len(subnets) * len(batch_sizes)
     planned, _ = plan_ns(samples)
 
@@ -40,7 +41,7 @@ def rows(
             "accuracy": by_subnet(accuracies, pa.float64()),
             **{name: pa.array(values.ravel()) for name, values in zip(QUANTILES, quantiles_ns(samples), strict=True)},
             "shape": pa.array([shape] * cells),
-            "accuracy_kind": pa.array(["measured"] * cells),
+            "accuracy_kind": pa.array([kind] * cells),
             "samples": pa.array([len(samples)] * cells, pa.int32()),
             "macs": by_subnet(macs, pa.int64()),
             "params": by_subnet(params, pa.int64()),
