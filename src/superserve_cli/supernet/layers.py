@@ -250,6 +250,11 @@ class TokenPool:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitLength:
+    """Division by the length of each vector along the last dimension, or by 1e-12 where that is more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
     """Branches over the same input, and what they yield added or multiplied; an empty branch is the identity."""
 
@@ -288,6 +293,7 @@ Layer = (
     | Embed
     | Attention
     | TokenPool
+    | UnitLength
     | Join
     | LayerSelect
 )

@@ -36,6 +36,7 @@ from superserve_cli.supernet.layers import (
     Scale,
     Sequence,
     TokenPool,
+    UnitLength,
     Weight,
 )
 from superserve_cli.supernet.plan import norms
@@ -380,6 +381,8 @@ def operation(layer: Layer, take: Take) -> Operation:  # noqa: PLR0911, PLR0912 
             return Elementwise(lambda x: x + added)
         case TokenPool(which):
             return Pool(which)
+        case UnitLength():
+            return Elementwise(lambda x: F.normalize(x, dim=-1))
         case Activation(kind):
             return Elementwise(ACTIVATIONS[kind])
         case Scale(factor):

@@ -4,11 +4,11 @@ from math import prod, sqrt
 
 import numpy as np
 
-from superserve_cli.supernet.layers import Activation, AvgPool, Flatten, GlobalMean, MaxPool, Scale, Sequence
+from superserve_cli.supernet.layers import Activation, AvgPool, Flatten, GlobalMean, MaxPool, Scale, Sequence, UnitLength
 from superserve_cli.supernet.onnx.graph import Graph
 from superserve_cli.supernet.plan import Shape
 
-Plain = Activation | Scale | AvgPool | MaxPool | GlobalMean | Flatten | Sequence
+Plain = Activation | Scale | AvgPool | MaxPool | GlobalMean | Flatten | Sequence | UnitLength
 
 
 def emit(graph: Graph, layer: Plain, x: str, shape: Shape) -> str:  # noqa: PLR0911  # one line per kind of layer
@@ -30,6 +30,9 @@ def emit(graph: Graph, layer: Plain, x: str, shape: Shape) -> str:  # noqa: PLR0
         case Sequence():
             flat = graph.op("Reshape", x, graph.constant([0, 0, prod(shape[1:])]))
             return graph.op("Transpose", flat, perm=[0, 2, 1])
+        case UnitLength():
+            length = graph.op("Sqrt", graph.op("ReduceSum", graph.op("Mul", x, x), graph.constant([-1]), keepdims=1))
+            return graph.op("Div", x, graph.op("Max", length, graph.number(1e-12)))
 
 
 def activation(graph: Graph, kind: str, x: str) -> str:  # noqa: PLR0911  # one line per kind
