@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from safetensors.torch import save as encode
+
+from superserve_cli.core.files import replacing
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadOption
+from superserve_cli.supernet import extract
 from superserve_cli.supernet.layers import Plan
-from superserve_cli.supernet.onnx.described import Control, Described, Form
+from superserve_cli.supernet.onnx.described import KEY, Control, Described, Form
 from superserve_cli.supernet.onnx.emit import Emitter
 from superserve_cli.supernet.onnx.entries import Entries
 from superserve_cli.supernet.onnx.functions import operators
@@ -68,6 +72,18 @@ def export_whole(
         described = _described(net, "supernet", list(rows.values()), entries)
         model = finished(graph, output, described, operators(opset))
         return write(path, net, model, graph.arrays, described, verify, largest_inline)
+
+
+def export_tensors(net: SuperNet, subnet: Subnet, path: Path) -> float:
+    """Write the tensors of one subnet as safetensors, by parameter name, with what they are in the metadata entry `superserve`.
+
+    Returns how much they differ from the SuperNet's: nothing. Raises as `export_subnet` does.
+    """
+    tensors = extract.tensors(net, subnet)
+    described = _described(net, "subnet", [subnet], Entries(Graph(OPSET)))
+    with enough_memory(path), replacing(path) as temporary:
+        temporary.write_bytes(encode(tensors, {KEY: described.text}))
+    return 0.0
 
 
 def _described(net: SuperNet, form: Form, subnets: Sequence[Subnet], entries: Entries) -> Described:

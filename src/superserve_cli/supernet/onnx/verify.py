@@ -14,6 +14,7 @@ from superserve_cli.errors import SuperserveError
 from superserve_cli.supernet.layers import Embed
 from superserve_cli.supernet.onnx.described import Control, Described
 from superserve_cli.supernet.supernet import SuperNet
+from superserve_cli.supernet.vocabulary import vocabulary
 
 TOLERANCE: Final = 1e-4
 """How much outputs may differ from torch's, as a share of the largest output."""
@@ -23,8 +24,8 @@ BATCH: Final = 2
 ERRORS_ONLY: Final = 3
 
 
-def opened(path: Path, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0) -> onnxruntime.InferenceSession:
-    """A model in ONNX Runtime; `threads` 0: as many as there are cores."""
+def opened(path: Path, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 1) -> onnxruntime.InferenceSession:
+    """A model in ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     options.intra_op_num_threads = threads
@@ -69,15 +70,21 @@ def inputs(net: SuperNet, rng: np.random.Generator, batch: int = BATCH) -> NDArr
     shape = (batch, *net.architecture.shape)
     if net.architecture.dtype == "float32":
         return rng.standard_normal(shape).astype(np.float32)
-    table = next(layer for layer in net.plan(net.space.largest) if isinstance(layer, Embed))
-    words = rng.integers(0, table.words.shape[0], shape)
-    places = words if words.ndim == 2 else words[:, 0]
-    places[places == table.padding] = (table.padding + 1) % table.words.shape[0]
-    for i, sequence in enumerate(places[1:], 1):
-        sequence[-max(1, i * len(sequence) // (batch + 1)) :] = table.padding
-    if words.ndim == 3:
-        words[:, 1] %= 1 if table.types is None else table.types.shape[0]
+    words: NDArray[Any] = rng.integers(0, vocabulary(net.plan(net.space.largest))[0], shape)
+    if words.ndim == 2:
+        return _padded(words, net)
+    words[:, 0] = _padded(words[:, 0], net)
+    words[:, 1] = rng.integers(0, vocabulary(net.plan(net.space.largest))[1], words[:, 1].shape)
     return words
+
+
+def _padded(words: NDArray[Any], net: SuperNet) -> NDArray[Any]:
+    """The words (n, length), the last ones of each sequence but the first made padding."""
+    embed = next(layer for layer in net.plan(net.space.largest) if isinstance(layer, Embed))
+    found: NDArray[Any] = np.where(words == embed.padding, (embed.padding + 1) % embed.words.shape[0], words)
+    for i, sequence in enumerate(found[1:], 1):
+        sequence[len(sequence) - i * len(sequence) // (len(words) + 1) :] = embed.padding
+    return found
 
 
 def torch_outputs(net: SuperNet, subnet: str, x: NDArray[Any]) -> NDArray[Any]:
