@@ -1,0 +1,217 @@
+"""From a graph of calls to a plan: a chain of layers, with joins where paths meet.
+
+The paths that meet at an addition or multiplication part at its nearest common dominator: what lies between is a Join, and each of
+its branches is read the same way. What has paths that cross is not of this form, and is refused.
+"""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Final
+
+import torch
+from torch import Tensor, fx, nn
+
+from superserve_cli.supernet.insertion import constants
+from superserve_cli.supernet.insertion.functions import JOINS, call
+from superserve_cli.supernet.insertion.graph import SCOPE, Graph, joined, trace
+from superserve_cli.supernet.insertion.modules import MODULES, layers, transformer_blocks, unsupported
+from superserve_cli.supernet.layers import Join, Layer, Plan, Positions, Sequence
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Part of a chain: what it is called, what it computes, and what the module itself yields there for the example.
+
+    `inner` are the steps of a block.
+    """
+
+    name: str
+    layers: Plan
+    value: Tensor
+    inner: tuple["Step", ...] = ()
+
+
+Blocks = Mapping[nn.Module, str]
+"""The modules that are blocks, with their paths: each is read on its own, and one step of the chain around it."""
+TRANSPOSES: Final = ("transpose", torch.transpose)
+FLATTENS: Final = ("flatten", torch.flatten)
+
+
+def read(module: nn.Module, path: str, blocks: Blocks, x: Tensor) -> tuple[Step, ...]:
+    """The steps of a module, called with x."""
+    if type(module) is nn.TransformerEncoder:
+        return _encoder(module, path, blocks, x)
+    if type(module) in MODULES:
+        with torch.no_grad():
+            return (Step(path, layers(module, path), module(x.clone())),)
+    graph = trace(module, path, lambda m: m in blocks and m is not module, (x,))
+    return _Reader(graph, blocks).steps()
+
+
+def _encoder(module: nn.TransformerEncoder, path: str, blocks: Blocks, x: Tensor) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    for name, layer in transformer_blocks(module):
+        inner = read(layer, joined(path, name), blocks, x)
+        x = inner[-1].value
+        steps.append(Step(joined(path, name), together(inner), x, inner))
+    return tuple(steps)
+
+
+def together(steps: tuple[Step, ...]) -> Plan:
+    """The layers of a chain."""
+    return tuple(layer for step in steps for layer in step.layers)
+
+
+class _Reader:
+    """Reads one graph; every call is read once."""
+
+    def __init__(self, graph: Graph, blocks: Blocks) -> None:
+        self.graph, self.blocks = graph, blocks
+        self.data = _data(graph)
+        self.top = _dominators(graph, self.data)
+        self.read: set[fx.Node] = set()
+
+    def steps(self) -> tuple[Step, ...]:
+        """The whole chain from what comes in to what goes out."""
+        if self.graph.output not in self.data:
+            raise unsupported(self.graph.path or "the module", "what it returns does not depend on what it takes")
+        return self._chain(self.graph.output, self.graph.input)
+
+    def _chain(self, last: fx.Node, first: fx.Node) -> tuple[Step, ...]:
+        """The steps after `first` up to `last`, which it dominates."""
+        found: list[tuple[Step, ...]] = []
+        node = last
+        while node is not first:
+            if node in self.read:
+                raise unsupported(
+                    self.graph.where(node), f"paths through {node.name} cross", "additions and multiplications have to be nested"
+                )
+            self.read.add(node)
+            steps, node = self._step(node)
+            found.append(steps)
+        return tuple(step for steps in reversed(found) for step in steps)
+
+    def _step(self, node: fx.Node) -> tuple[tuple[Step, ...], fx.Node]:
+        """What leads to a node, and the node where that begins."""
+        inputs = self._inputs(node)
+        if len(inputs) == 2 and node.target in JOINS and node.op != "call_module":
+            return self._join(node, inputs)
+        if len({*inputs}) != 1:
+            raise unsupported(self.graph.where(node), f"{_called(node)} takes {len(inputs)} tensors", "add and mul do, all else takes one")
+        before = inputs[0]
+        if node.target in TRANSPOSES and before.target in FLATTENS and self._tokens(node, before):
+            self.read.add(before)
+            return (self._made(node, (Sequence(),)),), self._inputs(before)[0]
+        if node.op == "call_module":
+            return self._module(node, before), before
+        return (self._made(node, self._function(node)),), before
+
+    def _join(self, node: fx.Node, inputs: list[fx.Node]) -> tuple[tuple[Step, ...], fx.Node]:
+        top = self.top[node]
+        if node.kwargs.get("alpha", 1) != 1:
+            raise unsupported(self.graph.where(node), "an addition with alpha is not supported")
+        branches = tuple(together(self._chain(each, top)) for each in inputs)
+        kind: Any = JOINS[node.target]
+        return (self._made(node, (Join(kind, branches),)),), top
+
+    def _made(self, node: fx.Node, made: Plan) -> Step:
+        scope = joined(self.graph.path, node.meta[SCOPE])
+        return Step(f"{_called(node)} in {scope or 'forward'}", made, self.graph.values[node])
+
+    def _module(self, node: fx.Node, before: fx.Node) -> tuple[Step, ...]:
+        module = self.graph.module.get_submodule(str(node.target))
+        path, x = joined(self.graph.path, str(node.target)), self.graph.values[before]
+        if type(module) is nn.MultiheadAttention:
+            self._attends_to_itself(node, path)
+            return (Step(path, layers(module, path), self.graph.values[node][0]),)
+        args, kwargs = self.graph.given(node)
+        if len(args) != 1 or any(value is not None and value is not False for value in kwargs.values()):
+            raise unsupported(path, f"{type(module).__name__} is called with more than one tensor", "masks and options are not supported")
+        if module in self.blocks:
+            inner = read(module, path, self.blocks, x)
+            return (Step(path, together(inner), self.graph.values[node], inner),)
+        if type(module) is nn.TransformerEncoder:
+            return _encoder(module, path, self.blocks, x)
+        return (Step(path, layers(module, path), self.graph.values[node]),)
+
+    def _attends_to_itself(self, node: fx.Node, path: str) -> None:
+        args, kwargs = self.graph.given(node)
+        if len(args) + len(kwargs.keys() & {"query", "key", "value"}) != 3 or any(
+            value is not None and value is not False
+            for name, value in kwargs.items()
+            if name not in {"need_weights", "query", "key", "value"}
+        ):
+            raise unsupported(path, "MultiheadAttention is called with a mask", "call it as attention(x, x, x, need_weights=False)")
+        if any(user.target is not operator.getitem or user.args[1] != 0 for user in node.users if user.users):
+            raise unsupported(path, "the attention weights are used", "only what attention yields is supported")
+
+    def _function(self, node: fx.Node) -> Plan:
+        """What a call of a function or method of one tensor computes."""
+        where, (args, kwargs) = self.graph.where(node), self.graph.given(node)
+        if node.target is operator.getitem and isinstance(args[0], tuple):
+            return ()
+        if node.target in JOINS and JOINS[node.target] == "add":
+            return (self._positions(node, where),)
+        if node.target in JOINS and sum(isinstance(arg, Tensor) for arg in args) == 2:
+            raise unsupported(where, "a multiplication with a parameter is not supported", "with a number or another activation it is")
+        return call(node.target, where, args, kwargs)
+
+    def _positions(self, node: fx.Node, where: str) -> Layer:
+        """An addition of something that does not depend on the input: rows of a parameter, one per place of a sequence."""
+        (other,) = [arg for arg in node.args if arg not in self.data] or [None]
+        table = constants.rows(self.graph, other) if isinstance(other, fx.Node) else None
+        if table is None or tuple(self.graph.values[node].shape[-2:]) != table.shape[-2:]:
+            raise unsupported(
+                where, f"{_called(node)} of something that is no activation is not supported", "rows of a parameter, one per place, are"
+            )
+        return Positions(table)
+
+    def _tokens(self, transpose: fx.Node, flatten: fx.Node) -> bool:
+        """Whether two calls make rows of tokens of images."""
+        shape = self.graph.values[self._inputs(flatten)[0]].shape
+        n, c = shape[:2]
+        return (
+            len(shape) == 4
+            and tuple(self.graph.values[flatten].shape) == (n, c, shape[2:].numel())
+            and tuple(self.graph.values[transpose].shape) == (n, shape[2:].numel(), c)
+        )
+
+    def _inputs(self, node: fx.Node) -> list[fx.Node]:
+        """The activations that a call takes, with repetitions."""
+        found: list[fx.Node] = []
+        fx.node.map_arg((node.args, node.kwargs), found.append)
+        return [each for each in found if each in self.data]
+
+
+def _called(node: fx.Node) -> str:
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+
+
+def _data(graph: Graph) -> set[fx.Node]:
+    """The calls that yield activations: tensors made from what comes in, and not only from its shape."""
+    found = {graph.input}
+    for node in graph.nodes:
+        value = graph.values[node]
+        tensor = isinstance(value, Tensor) or (isinstance(value, tuple) and bool(value) and isinstance(value[0], Tensor))
+        if tensor and node.op != "output" and any(each in found for each in node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def _dominators(graph: Graph, data: set[fx.Node]) -> dict[fx.Node, fx.Node]:
+    """For each activation but the first the nearest one that lies on all paths to it (Cooper, Harvey & Kennedy, 2001)."""
+    depth = {graph.input: 0}
+    top: dict[fx.Node, fx.Node] = {}
+
+    def common(a: fx.Node, b: fx.Node) -> fx.Node:
+        while a is not b:
+            a, b = (top[a], b) if depth[a] >= depth[b] else (a, top[b])
+        return a
+
+    for node in graph.nodes:
+        if node in data and node is not graph.input:
+            top[node] = reduce(common, (each for each in node.all_input_nodes if each in data))
+            depth[node] = depth[top[node]] + 1
+    return top
