@@ -4,6 +4,7 @@ from typing import Any, Final, Protocol
 
 from superserve_cli.errors import Unknown
 from superserve_cli.supernet.conv import ConvNet
+from superserve_cli.supernet.insertion.module import described
 from superserve_cli.supernet.layers import Plan
 from superserve_cli.supernet.layerwise import Layerwise
 from superserve_cli.supernet.ofa_mbv3 import OfaMbv3
@@ -47,7 +48,13 @@ class Architecture(Protocol):
 Family = Callable[..., Architecture]
 """Makes an architecture from `shape`, `classes` and settings of its own, as keywords; raises BadOption for wrong ones."""
 
-FAMILIES: Final[dict[str, Family]] = {"conv": ConvNet, "ofa-resnet50": OfaResNet50, "ofa-mbv3": OfaMbv3, "layerwise": Layerwise}
+FAMILIES: Final[dict[str, Family]] = {
+    "conv": ConvNet,
+    "ofa-resnet50": OfaResNet50,
+    "ofa-mbv3": OfaMbv3,
+    "layerwise": Layerwise,
+    "module": described,
+}
 
 
 def families() -> Mapping[str, Family]:
