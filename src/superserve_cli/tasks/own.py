@@ -33,6 +33,19 @@ def own(path: Path, seed: int = 0) -> Task:
     return Task(f"npz-{path.stem}", (shape[0], shape[1], shape[2]), tuple(map(str, range(classes))), splits.__getitem__)
 
 
+def training_images(path: Path, seed: int = 0) -> NDArray[np.float32]:
+    """The images (n, channels, height, width) that a task of an .npz file trains on; raises BadFile.
+
+    No labels are needed: of a file with `x` alone, all.
+    """
+    arrays = _read(path)
+    if "x_train" not in arrays and "y" in arrays:
+        return _divided(path, arrays, seed)["train"].x
+    if not (names := [name for name in ("x_train", "x") if name in arrays]):
+        raise BadFile(f"{path} lacks x and x_train", hint=HINT)
+    return _images(path, names[0], arrays[names[0]])
+
+
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as raw:
