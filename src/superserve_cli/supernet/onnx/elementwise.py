@@ -34,10 +34,8 @@ def emit(graph: Graph, layer: Plain, x: str, shape: Shape) -> str:  # noqa: PLR0
             flat = graph.op("Reshape", x, graph.constant([0, 0, prod(shape[1:])]))
             return graph.op("Transpose", flat, perm=[0, 2, 1])
         case UnitLength():
-            return graph.op("Div", x, graph.op("Max", reduced(graph, "ReduceL2", x, -1), graph.number(SHORTEST)))
-        case UnitLength():
             length = graph.op("Sqrt", graph.op("ReduceSum", graph.op("Mul", x, x), graph.constant([-1]), keepdims=1))
-            return graph.op("Div", x, graph.op("Max", length, graph.number(1e-12)))
+            return graph.op("Div", x, graph.op("Max", length, graph.number(SHORTEST)))
 
 
 def activation(graph: Graph, kind: str, x: str) -> str:  # noqa: PLR0911  # one line per kind
@@ -68,8 +66,8 @@ def resize(graph: Graph, side: str, x: str) -> str:
     return graph.op("Resize", x, none, none, sizes, mode="linear", coordinate_transformation_mode="half_pixel")
 
 
-def reduced(graph: Graph, kind: str, x: str, axis: int) -> str:
-    """A mean (`ReduceMean`) or a length (`ReduceL2`) along one axis, which is kept with size 1."""
+def mean(graph: Graph, x: str, axis: int) -> str:
+    """The mean along one axis, which is kept with size 1."""
     if graph.opset >= 18:
-        return graph.op(kind, x, graph.constant([axis]), keepdims=1)
-    return graph.op(kind, x, axes=[axis], keepdims=1)
+        return graph.op("ReduceMean", x, graph.constant([axis]), keepdims=1)
+    return graph.op("ReduceMean", x, axes=[axis], keepdims=1)

@@ -93,7 +93,7 @@ class Emitter:
             case LayerNorm(_, _, epsilon):
                 return graph.op("LayerNormalization", x, *self._values(column), axis=-1, epsilon=epsilon)
             case RmsNorm(_, epsilon):
-                square = elementwise.reduced(graph, "ReduceMean", graph.op("Mul", x, x), -1)
+                square = elementwise.mean(graph, graph.op("Mul", x, x), -1)
                 root = graph.op("Sqrt", graph.op("Add", square, graph.number(epsilon)))
                 return graph.op("Mul", graph.op("Div", x, root), *self._values(column))
             case Positions():

@@ -115,7 +115,7 @@ def pool(graph: Graph, layer: TokenPool, x: str, length: int, padding: Padding |
     if layer.which == "first" or (layer.which == "last" and padding is None):
         return graph.op("Gather", x, graph.constant(0 if layer.which == "first" else length - 1), axis=1)
     if padding is None:
-        return graph.op("Squeeze", elementwise.reduced(graph, "ReduceMean", x, 1), graph.constant([1]))
+        return graph.op("Squeeze", elementwise.mean(graph, x, 1), graph.constant([1]))
     if layer.which == "last":
         places = graph.op("Mul", padding.keep, graph.constant(np.arange(length), np.float32))
         last = graph.op("ArgMax", places, axis=1, keepdims=1)
