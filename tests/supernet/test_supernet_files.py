@@ -37,8 +37,8 @@ def test_a_supernet_survives_its_files(folder: Path) -> None:
     assert all(torch.equal(again.forward(x, s), NET.forward(x, s)) for s in NET.front)
 
 
-def test_a_folder_holds_two_files_and_no_leftovers(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == ["supernet.json", "weights.safetensors"]
+def test_a_folder_holds_three_files_and_no_leftovers(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "supernet.json", "weights.safetensors"]
 
 
 def one_more(net: supernet.SuperNet) -> supernet.SuperNet:
@@ -56,7 +56,7 @@ def test_a_save_that_was_killed_before_the_description_was_replaced_leaves_the_o
     (folder / f".{WAITING}.123.tmp").write_bytes(whole[:1000])
     supernet.save(folder, one_more(NET))
     assert supernet.load(folder).name == "other"
-    assert sorted(path.name for path in folder.iterdir()) == [DESCRIPTION, WEIGHTS]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", DESCRIPTION, WEIGHTS]
 
 
 def test_a_save_that_was_killed_after_the_description_was_replaced_leaves_the_new_supernet(folder: Path, tmp_path: Path) -> None:

@@ -45,8 +45,11 @@ def build(
     command goes on.
     """
     from superserve_cli import supernet, training
+    from superserve_cli.errors import BadOption
     from superserve_cli.training.folder import claim
 
+    if name is not None and not name.strip():
+        raise BadOption("--name is empty", hint="say what servers and profiles shall call it, or leave it out")
     if source is not None:
         _refuse(context, TRAINING)
         claim(out, None, overwrite)
@@ -67,7 +70,10 @@ def _refuse(context: typer.Context, names: tuple[str, ...]) -> None:
 
     given = [f"--{name}" for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
     if given:
-        raise BadOption(f"--from imports what is trained already: {', '.join(given)} has no meaning", hint="leave out one or the other")
+        raise BadOption(
+            f"--from imports what is trained already: {', '.join(given)} {'have' if len(given) > 1 else 'has'} no meaning",
+            hint="leave out one or the other",
+        )
 
 
 def _imported(source: Path, family: str, name: str | None) -> "SuperNet":

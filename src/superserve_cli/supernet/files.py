@@ -1,4 +1,4 @@
-"""A SuperNet on disk: a folder with `weights.safetensors` and `supernet.json`.
+"""A SuperNet on disk: a folder with `weights.safetensors`, `supernet.json`, and a model card for people, `README.md`.
 
 `supernet.json` decides: it holds the hash of the weights that it belongs to. While a SuperNet is replaced, the new weights wait in
 a file beside the old ones until `supernet.json` is the new one, and only then take their place. Whenever that is cut short, one
@@ -7,6 +7,7 @@ of the two files is the right one, and says so in its header.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from superserve_cli.core.files import read_json, replacing, write_json
+from superserve_cli.core.files import read_json, replacing, write_json, write_text
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadFile, BadOption, SuperserveError
+from superserve_cli.supernet import card
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.families import Architecture, families, parameters
 from superserve_cli.supernet.supernet import Statistics, SuperNet, channels_last
@@ -43,6 +45,24 @@ def save(folder: Path, supernet: SuperNet) -> None:
         waiting.unlink()
         raise
     waiting.replace(folder / WEIGHTS)
+    _write_card(folder, held)
+
+
+def annotate(folder: Path, supernet: SuperNet, entries: Mapping[str, Any]) -> None:
+    """Change entries of a SuperNet's description that its hash does not cover, such as its front; the weights stay as they are.
+
+    Raises BadFile when the folder no longer holds this SuperNet.
+    """
+    _settle(folder)
+    description = _description(folder / DESCRIPTION)
+    if description.get("hash") != supernet.metadata.get("hash"):
+        raise BadFile(f"{folder} holds another SuperNet by now", hint="do it again")
+    write_json(folder / DESCRIPTION, {**description, **entries})
+    _write_card(folder, replace(supernet, metadata={**description, **entries}, _programs={}))
+
+
+def _write_card(folder: Path, supernet: SuperNet) -> None:
+    write_text(folder / card.NAME, card.card(supernet, folder.resolve().name))
 
 
 def _described(supernet: SuperNet) -> dict[str, Any]:
