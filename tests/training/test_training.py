@@ -12,8 +12,9 @@ from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.supernet.conv import ConvNet
 from superserve_cli.training import checkpoint
 from superserve_cli.training.folder import claim
+from superserve_cli.training.initial import initial_weights
 from superserve_cli.training.recipe import Recipe
-from superserve_cli.training.sandwich import batch_of, initial_weights, learning_rate, sandwich
+from superserve_cli.training.sandwich import batch_of, learning_rate, sandwich
 from superserve_cli.training.train import CHECKPOINT_EVERY
 
 LABELS = np.arange(60) % 2

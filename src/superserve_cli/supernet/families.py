@@ -4,6 +4,7 @@ from typing import Any, Final, Protocol
 
 from superserve_cli.errors import Unknown
 from superserve_cli.supernet.conv import ConvNet
+from superserve_cli.supernet.dynabert import DynaBert
 from superserve_cli.supernet.insertion.module import described
 from superserve_cli.supernet.layers import Plan
 from superserve_cli.supernet.layerwise import Layerwise
@@ -11,6 +12,7 @@ from superserve_cli.supernet.ofa_mbv3 import OfaMbv3
 from superserve_cli.supernet.ofa_resnet import OfaResNet50
 from superserve_cli.supernet.plan import Shape, slices
 from superserve_cli.supernet.space import Point, Space
+from superserve_cli.supernet.transformer import Transformer
 
 
 class Architecture(Protocol):
@@ -50,8 +52,10 @@ Family = Callable[..., Architecture]
 
 FAMILIES: Final[dict[str, Family]] = {
     "conv": ConvNet,
+    "transformer": Transformer,
     "ofa-resnet50": OfaResNet50,
     "ofa-mbv3": OfaMbv3,
+    "dynabert": DynaBert,
     "layerwise": Layerwise,
     "module": described,
 }

@@ -4,41 +4,16 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own convention
 from torch import Tensor
 
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.supernet.families import Architecture
-from superserve_cli.supernet.layers import Conv, Linear, Norm, Plan, WeightSlice
-from superserve_cli.supernet.plan import layers
+from superserve_cli.supernet.layers import Plan
 from superserve_cli.supernet.program import bind, by_batch, views
 from superserve_cli.training.recipe import Recipe
 
 RANDOM_SUBNETS = 2
-
-
-def initial_weights(architecture: Architecture, seed: int) -> dict[str, Tensor]:
-    """Parameters of the largest subnet, which hold those of all others: He's normal kernels, unit norms, a classifier near zero.
-
-    The last norm of each residual body starts at 0.2, so that a block starts near the identity.
-    """
-    draw = torch.Generator().manual_seed(seed)
-    weights: dict[str, Tensor] = {}
-    for layer in layers(architecture.plan(architecture.space.parse(architecture.space.largest))):
-        match layer:
-            case Conv(WeightSlice() as weight):
-                fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3]
-                weights[weight.parameter] = torch.randn(weight.shape, generator=draw) * math.sqrt(2 / fan_out)
-            case Norm(scale, shift):
-                weights[scale.parameter] = torch.ones(scale.shape)
-                weights[shift.parameter] = torch.zeros(shift.shape)
-            case Linear(weight, WeightSlice() as bias):
-                weights[weight.parameter] = torch.randn(weight.shape, generator=draw) * 0.01
-                weights[bias.parameter] = torch.zeros(bias.shape)
-            case _:
-                pass
-    return weights
 
 
 def sandwich(architecture: Architecture, seed: int, step: int) -> list[Subnet]:

@@ -10,9 +10,10 @@ from superserve_cli.errors import BadFile
 from superserve_cli.supernet.supernet import channels_last
 from superserve_cli.training import checkpoint
 from superserve_cli.training.checkpoint import State
+from superserve_cli.training.initial import initial_weights
 from superserve_cli.training.job import Job
 from superserve_cli.training.recipe import Recipe
-from superserve_cli.training.sandwich import backward, batch_of, initial_weights, learning_rate, sandwich
+from superserve_cli.training.sandwich import backward, batch_of, learning_rate, sandwich
 
 CHECKPOINT_EVERY: Final = 10
 """Steps between checkpoints: what an interrupted build has to repeat is a few seconds at most."""

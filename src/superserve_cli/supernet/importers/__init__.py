@@ -8,12 +8,13 @@ from typing import Final
 
 from superserve_cli.errors import BadFile, Unknown
 from superserve_cli.supernet.importers import ofa
+from superserve_cli.supernet.importers.dynabert import dynabert
 from superserve_cli.supernet.supernet import SuperNet
 
 Importer = Callable[[Path], SuperNet]
 """Reads a file, or a folder where the format is one; raises BadFile. Its metadata may say `origin["format"]`, and whatever it knows."""
 
-IMPORTERS: Final[dict[str, Importer]] = {"ofa-resnet50": ofa.resnet50, "ofa-mbv3": ofa.mbv3}
+IMPORTERS: Final[dict[str, Importer]] = {"ofa-resnet50": ofa.resnet50, "ofa-mbv3": ofa.mbv3, "dynabert": dynabert}
 
 
 def load(path: Path, family: str) -> SuperNet:
