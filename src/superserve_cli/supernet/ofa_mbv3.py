@@ -7,6 +7,7 @@ other one has to be calibrated before it runs.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -132,28 +133,33 @@ class OfaMbv3:
         for i in range(most):
             place, source = stage * most + i, out if i else before
             inner, side = channels(round(source * point["expand"][place])), int(point["kernel"][place])
-            blocks.append(self._block(f"blocks.{1 + place}.conv", stage, i, (source, inner, out), side))
+            sides = tuple(each for each in self.kernel if each >= side)
+            blocks.append(_block(f"blocks.{1 + place}.conv", stage, 1 if i else STRIDES[stage], (source, inner, out), sides))
         return LayerSelect(tuple(blocks), first(int(point["depth"][stage])))
 
-    def _block(self, name: str, stage: int, place: int, widths: tuple[int, int, int], side: int) -> Plan:
-        before, inner, out = widths
-        stride, activation = 1 if place else STRIDES[stage], ACTIVATIONS[stage]
-        body = (
-            *ofa.conv_norm(f"{name}.inverted_bottleneck.conv.conv", f"{name}.inverted_bottleneck.bn.bn", inner, before, 1),
-            activation,
-            Conv(self._kernel(f"{name}.depth_conv.conv", inner, side), stride, groups=inner),
-            ofa.scaled(f"{name}.depth_conv.bn.bn", inner),
-            activation,
-            *(_squeeze(f"{name}.depth_conv.se.fc", inner) if SQUEEZED[stage] else ()),
-            *ofa.conv_norm(f"{name}.point_linear.conv.conv", f"{name}.point_linear.bn.bn", out, inner, 1),
-        )
-        return (Join("add", (body, ())),) if stride == 1 and before == out else body
 
-    def _kernel(self, name: str, count: int, side: int) -> Weight:
-        source = WeightSlice.prefix(f"{name}.conv.weight", count, 1, self.kernel[-1], self.kernel[-1])
-        chain = pairwise(sorted((each for each in self.kernel if each >= side), reverse=True))
-        matrices = tuple(WeightSlice.prefix(f"{name}.{large}to{small}_matrix", small**2, small**2) for large, small in chain)
-        return TransformedKernel(source, matrices) if matrices else source
+@lru_cache(maxsize=4096)  # plans of other subnets have the same blocks
+def _block(name: str, stage: int, stride: int, widths: tuple[int, int, int], sides: tuple[int, ...]) -> Plan:
+    before, inner, out = widths
+    activation = ACTIVATIONS[stage]
+    body = (
+        *ofa.conv_norm(f"{name}.inverted_bottleneck.conv.conv", f"{name}.inverted_bottleneck.bn.bn", inner, before, 1),
+        activation,
+        Conv(_kernel(f"{name}.depth_conv.conv", inner, sides), stride, groups=inner),
+        ofa.scaled(f"{name}.depth_conv.bn.bn", inner),
+        activation,
+        *(_squeeze(f"{name}.depth_conv.se.fc", inner) if SQUEEZED[stage] else ()),
+        *ofa.conv_norm(f"{name}.point_linear.conv.conv", f"{name}.point_linear.bn.bn", out, inner, 1),
+    )
+    return (Join("add", (body, ())),) if stride == 1 and before == out else body
+
+
+def _kernel(name: str, count: int, sides: tuple[int, ...]) -> Weight:
+    """Kernels of the first of `sides`, which ascend to the one that is stored."""
+    source = WeightSlice.prefix(f"{name}.conv.weight", count, 1, sides[-1], sides[-1])
+    chain = pairwise(reversed(sides))
+    matrices = tuple(WeightSlice.prefix(f"{name}.{large}to{small}_matrix", small**2, small**2) for large, small in chain)
+    return TransformedKernel(source, matrices) if matrices else source
 
 
 def _first_block(before: int, out: int) -> Plan:

@@ -6,6 +6,7 @@ input. The checkpoint holds statistics of the largest subnet alone; every other 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from superserve_cli.core.nouns import Subnet
@@ -141,6 +142,7 @@ def _linear(name: str, out: int, before: int, kernel: int, stride: int = 1) -> P
     return ofa.conv_norm(f"{name}.conv.conv", f"{name}.bn.bn", out, before, kernel, stride)
 
 
+@lru_cache(maxsize=4096)  # plans of other subnets have the same blocks
 def _bottleneck(name: str, before: int, inner: int, out: int, stage: int, place: int) -> Plan:
     stride = 1 if place else STRIDES[stage]
     body = (
