@@ -5,8 +5,9 @@ SubnetNorms, and the blocks of a stage a LayerSelect. The result is a plan over 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Final
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from superserve_cli.errors import BadOption
 from superserve_cli.supernet import plan as plans
+from superserve_cli.supernet.families import parameters
 from superserve_cli.supernet.insertion import reading, stages
 from superserve_cli.supernet.insertion.elastic import Elastic
 from superserve_cli.supernet.insertion.graph import FAILURES
@@ -21,7 +23,7 @@ from superserve_cli.supernet.insertion.module import ModuleNet
 from superserve_cli.supernet.insertion.narrow import residual
 from superserve_cli.supernet.insertion.reading import Step
 from superserve_cli.supernet.insertion.stages import Stages
-from superserve_cli.supernet.layers import Embed, Layer, LayerSelect, Plan
+from superserve_cli.supernet.layers import Embed, Join, Layer, LayerSelect, Plan
 from superserve_cli.supernet.program import bind, by_statistics, padding_of, run, views
 from superserve_cli.supernet.supernet import NO_STATISTICS, Statistics, SuperNet, channels_last
 
@@ -47,7 +49,7 @@ def subnetact(model: nn.Module, elastic: Elastic, example: Tensor, name: str | N
     plan, names = _staged(steps, found, declared)
     _used_once(model, plan)
     architecture = ModuleNet(tuple(example.shape[1:]), expected.shape[1], DTYPES[example.dtype], plan, replace(elastic, stages=names))
-    supernet = SuperNet(FAMILY, architecture, _weights(model, plan), {}, {"name": name or type(model).__name__.lower()})
+    supernet = SuperNet(FAMILY, architecture, _weights(model, architecture), {}, {"name": name or type(model).__name__.lower()})
     if supernet.normalized:
         supernet = replace(supernet, statistics={supernet.space.largest: _statistics(model, plan)}, _programs={})
     _compare(supernet, steps, example, expected)
@@ -68,7 +70,10 @@ def _called(model: nn.Module, example: Tensor) -> Tensor:
         with torch.no_grad():
             yielded = model(example.clone())
     except FAILURES as error:
-        raise BadOption(f"the model does not take the example {list(example.shape)}: {str(error).partition(chr(10))[0]}") from error
+        raise BadOption(
+            f"the model does not take the example {list(example.shape)}: {str(error).partition(chr(10))[0]}",
+            hint="give a batch that it takes",
+        ) from error
     if not isinstance(yielded, Tensor) or yielded.ndim != 2:
         what = f"a tensor {list(yielded.shape)}" if isinstance(yielded, Tensor) else f"a {type(yielded).__name__}"
         raise BadOption(f"the model yields {what}", hint="a SuperNet yields one row of outputs (n, classes) per input")
@@ -114,11 +119,11 @@ def _used_once(model: nn.Module, plan: Plan) -> None:
         raise BadOption(f"{' and '.join(tied[0])} are one parameter", hint="give each module weights of its own")
 
 
-def _weights(model: nn.Module, plan: Plan) -> Mapping[str, Tensor]:
-    """Copies of what the plan uses, by the model's own names."""
+def _weights(model: nn.Module, architecture: ModuleNet) -> Mapping[str, Tensor]:
+    """Copies of what the plan uses, by the model's own names; of a table of places only the rows up to the last one used."""
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    used = dict.fromkeys(each.parameter for each in plans.slices(plan))
-    return channels_last({name: named[name].detach().clone() for name in used})
+    cuts = {name: tuple(map(slice, shape)) for name, shape in parameters(architecture).items()}
+    return channels_last({name: named[name].detach()[cut].clone() for name, cut in cuts.items()})
 
 
 def _statistics(model: nn.Module, plan: Plan) -> Statistics:
@@ -159,13 +164,28 @@ def _first_difference(supernet: SuperNet, steps: tuple[Step, ...], x: Tensor) ->
     normalize = by_statistics(plan, take, *supernet.statistics.get(supernet.space.largest, NO_STATISTICS))
     words = next((layer for layer in plan if isinstance(layer, Embed)), None)
     padding = None if words is None else padding_of(x, words.padding)
-    for step in _unfolded(steps):
-        x = run(bind(step.layers, take, normalize).operations, x.clone(), padding)
-        if not _near(x, step.value):
-            return step.name
-    return None
 
+    def follow(steps: tuple[Step, ...], x: Tensor) -> tuple[str | None, Tensor]:
+        """The name, and what the steps make of x."""
+        for step in steps:
+            where, x = done(step, x)
+            if where or not _near(x, step.value):
+                return where or step.name, x
+        return None, x
 
-def _unfolded(steps: tuple[Step, ...]) -> Iterator[Step]:
-    for step in steps:
-        yield from _unfolded(step.inner) if step.inner else (step,)
+    def done(step: Step, x: Tensor) -> tuple[str | None, Tensor]:
+        if step.inner:
+            return follow(step.inner, x)
+        if not step.branches:
+            return None, run(bind(step.layers, take, normalize).operations, x.clone(), padding)
+        outputs = []
+        for branch in step.branches:
+            where, y = follow(branch, x)
+            if where:
+                return where, y
+            outputs.append(y)
+        join = step.layers[0]
+        multiplies = isinstance(join, Join) and join.kind == "mul"
+        return None, reduce(torch.mul if multiplies else torch.add, outputs)
+
+    return follow(steps, x)[0]

@@ -6,7 +6,7 @@ its branches is read the same way. What has paths that cross is not of this form
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Final
 
@@ -24,13 +24,14 @@ from superserve_cli.supernet.layers import Join, Layer, Plan, Positions, Sequenc
 class Step:
     """Part of a chain: what it is called, what it computes, and what the module itself yields there for the example.
 
-    `inner` are the steps of a block.
+    `inner` are the steps of a block, `branches` those of a join.
     """
 
     name: str
     layers: Plan
     value: Tensor
     inner: tuple["Step", ...] = ()
+    branches: tuple[tuple["Step", ...], ...] = ()
 
 
 Blocks = Mapping[nn.Module, str]
@@ -99,7 +100,11 @@ class _Reader:
         if len(inputs) == 2 and node.target in JOINS and node.op != "call_module":
             return self._join(node, inputs)
         if len({*inputs}) != 1:
-            raise unsupported(self.graph.where(node), f"{_called(node)} takes {len(inputs)} tensors", "add and mul do, all else takes one")
+            raise unsupported(
+                self.graph.where(node),
+                f"{self._called(node)} takes {len(inputs)} tensors",
+                "add and mul do; all else takes one, and no masks",
+            )
         before = inputs[0]
         if node.target in TRANSPOSES and before.target in FLATTENS and self._tokens(node, before):
             self.read.add(before)
@@ -112,13 +117,13 @@ class _Reader:
         top = self.top[node]
         if node.kwargs.get("alpha", 1) != 1:
             raise unsupported(self.graph.where(node), "an addition with alpha is not supported")
-        branches = tuple(together(self._chain(each, top)) for each in inputs)
+        branches = tuple(self._chain(each, top) for each in inputs)
         kind: Any = JOINS[node.target]
-        return (self._made(node, (Join(kind, branches),)),), top
+        return (replace(self._made(node, (Join(kind, tuple(map(together, branches))),)), branches=branches),), top
 
     def _made(self, node: fx.Node, made: Plan) -> Step:
         scope = joined(self.graph.path, node.meta[SCOPE])
-        return Step(f"{_called(node)} in {scope or 'forward'}", made, self.graph.values[node])
+        return Step(f"{self._called(node)} in {scope or 'forward'}", made, self.graph.values[node])
 
     def _module(self, node: fx.Node, before: fx.Node) -> tuple[Step, ...]:
         module = self.graph.module.get_submodule(str(node.target))
@@ -144,13 +149,13 @@ class _Reader:
             if name not in {"need_weights", "query", "key", "value"}
         ):
             raise unsupported(path, "MultiheadAttention is called with a mask", "call it as attention(x, x, x, need_weights=False)")
-        if any(user.target is not operator.getitem or user.args[1] != 0 for user in node.users if user.users):
-            raise unsupported(path, "the attention weights are used", "only what attention yields is supported")
 
     def _function(self, node: fx.Node) -> Plan:
         """What a call of a function or method of one tensor computes."""
         where, (args, kwargs) = self.graph.where(node), self.graph.given(node)
         if node.target is operator.getitem and isinstance(args[0], tuple):
+            if args[1] != 0:
+                raise unsupported(where, "the weights of attention are used", "only what attention yields is supported")
             return ()
         if node.target in JOINS and JOINS[node.target] == "add":
             return (self._positions(node, where),)
@@ -164,7 +169,9 @@ class _Reader:
         table = constants.rows(self.graph, other) if isinstance(other, fx.Node) else None
         if table is None or tuple(self.graph.values[node].shape[-2:]) != table.shape[-2:]:
             raise unsupported(
-                where, f"{_called(node)} of something that is no activation is not supported", "rows of a parameter, one per place, are"
+                where,
+                f"{self._called(node)} of something that is no activation is not supported",
+                "rows of a parameter, one per place, are",
             )
         return Positions(table)
 
@@ -178,15 +185,16 @@ class _Reader:
             and tuple(self.graph.values[transpose].shape) == (n, shape[2:].numel(), c)
         )
 
+    def _called(self, node: fx.Node) -> str:
+        if node.op == "call_module":
+            return type(self.graph.module.get_submodule(str(node.target))).__name__
+        return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+
     def _inputs(self, node: fx.Node) -> list[fx.Node]:
         """The activations that a call takes, with repetitions."""
         found: list[fx.Node] = []
         fx.node.map_arg((node.args, node.kwargs), found.append)
         return [each for each in found if each in self.data]
-
-
-def _called(node: fx.Node) -> str:
-    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
 
 
 def _data(graph: Graph) -> set[fx.Node]:
