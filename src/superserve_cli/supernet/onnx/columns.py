@@ -64,9 +64,9 @@ def aligned(rows: Rows[Plan], shapes: Rows[Shape]) -> Iterator[tuple[Rows[Unit],
     rest = {row: [*units(plan)] for row, plan in rows.items()}
     while any(rest.values()):
         resized = any(left and isinstance(left[0], Resize) for left in rest.values())
+        if not resized and len(kinds := {type(left[0]) if left else None for left in rest.values()}) > 1:
+            raise TypeError(f"plans differ in more than extents: {kinds}")
         column = {row: _next(left, shapes[row], resized) for row, left in rest.items()}
-        if len({type(unit) for unit in column.values()}) > 1:
-            raise TypeError(f"plans differ in more than extents: {sorted({type(unit).__name__ for unit in column.values()})}")
         yield column, shapes
         shapes = {row: shape_after(column[row], shapes[row]) for row in rows}
 
@@ -110,13 +110,18 @@ def _traits(unit: Unit) -> tuple[Hashable, ...]:  # noqa: PLR0911  # one line pe
         case LayerNorm() | RmsNorm():
             return unit.epsilon, _names(unit)
         case Join(kind, branches):
-            return kind, len(branches)
+            return kind, tuple(_kinds(branch) for branch in branches)
         case LayerSelect(blocks):
             return (len(blocks),)
         case Norm() | Resize():
             return ()
         case _:
             return (unit,)
+
+
+def _kinds(plan: Plan) -> Hashable:
+    """What kinds of layers there are, one after the other: a shortcut may be a convolution in some subnets and nothing in others."""
+    return tuple(type(unit) for unit in units(plan) if not isinstance(unit, Resize))
 
 
 def _names(layer: Layer) -> Hashable:
