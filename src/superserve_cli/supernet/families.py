@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
 
@@ -74,13 +74,18 @@ def family(name: str) -> Family:
 
 
 def parameters(architecture: Architecture) -> dict[str, Shape]:
-    """Every shared parameter and its shape: of the largest subnet, and of those that use others, such as matrices for small kernels."""
-    space = architecture.space
-    full = space.parse(space.largest).settings
-    lowered = (space.subnet({**full, d.name: (value,) * d.count}) for d in space.dimensions for value in d.values[:-1])
+    """Every shared parameter and its shape."""
     shapes: dict[str, Shape] = {}
-    for subnet in (space.largest, *lowered):
-        for used in slices(architecture.plan(space.parse(subnet))):
+    for plan in covering(architecture):
+        for used in slices(plan):
             shape = tuple(max(indices) + 1 for indices in used.ranges)
             shapes[used.parameter] = tuple(map(max, shape, shapes.get(used.parameter, shape)))
     return shapes
+
+
+def covering(architecture: Architecture) -> Iterator[Plan]:
+    """Plans that use every parameter: the largest subnet's, and those with one dimension lower, such as small kernels or early exits."""
+    space = architecture.space
+    full = space.parse(space.largest).settings
+    lowered = (space.subnet({**full, d.name: (value,) * d.count}) for d in space.dimensions for value in d.values[:-1])
+    return (architecture.plan(space.parse(subnet)) for subnet in (space.largest, *lowered))

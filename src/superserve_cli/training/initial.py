@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from superserve_cli.supernet.families import Architecture
+from superserve_cli.supernet.families import Architecture, covering
 from superserve_cli.supernet.layers import (
     Attention,
     Conv,
@@ -42,20 +42,24 @@ Ending = Callable[[int], float]
 
 
 def initial_weights(architecture: Architecture, seed: int) -> dict[str, Tensor]:
-    """Parameters of all blocks at full width, which hold those of every subnet, drawn in the order of the plan.
+    """Parameters of all blocks at full width, drawn in the order of the largest subnet's plan, and those that only others use.
 
     Kernels are He's normal, linear layers keep the variance of their input, norms are the identity, tables and classifiers are near
     zero. A linear layer that ends one of n residual branches is smaller by the root of n, so that deep and shallow subnets start
     alike (GPT-2, section 2.3).
     """
-    plan = architecture.plan(architecture.space.parse(architecture.space.largest))
-    draw, weights, branches = torch.Generator().manual_seed(seed), dict[str, Tensor](), max(1, _branches(plan))
-    for weight, deviation, constant in _starts(plan, lambda _: HEAD, lambda inputs: 1 / math.sqrt(inputs * branches)):
+    draw, weights = torch.Generator().manual_seed(seed), dict[str, Tensor]()
+    for weight, deviation, constant in (start for plan in covering(architecture) for start in _of(plan)):
         if weight is None or weight.parameter in weights:
             continue
         drawn = torch.randn(weight.shape, generator=draw) * deviation if deviation else torch.full(weight.shape, constant)
         weights[weight.parameter] = drawn
     return weights
+
+
+def _of(plan: Plan) -> Iterator[Start]:
+    branches = max(1, _branches(plan))
+    return _starts(plan, lambda _: HEAD, lambda inputs: 1 / math.sqrt(inputs * branches))
 
 
 def _branches(plan: Plan) -> int:
