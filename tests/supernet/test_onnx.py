@@ -20,6 +20,8 @@ from superserve_cli.supernet.onnx import Control, described, export_subnet, expo
 from superserve_cli.supernet.onnx.columns import aligned
 from superserve_cli.supernet.supernet import Statistics
 from tests.supernet.drawn_nets import SMALL, drawn
+from tests.supernet.test_insertion import NETS as MODULES
+from tests.supernet.test_insertion import calibrated, some
 
 SHIPPED = supernet.load()
 FULL = SHIPPED.space.largest
@@ -102,6 +104,18 @@ def test_a_shortcut_that_only_some_subnets_have_is_a_branch(tmp_path: Path) -> N
     found = export_whole(net, net.front, tmp_path / "whole.onnx")
     assert found is not None
     assert found <= 1e-4
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_that_were_made_elastic_are_exported_like_families(name: str, tmp_path: Path) -> None:
+    with torch.no_grad():
+        net = MODULES[name]()
+    subnets = list(dict.fromkeys(some(net, 30)))
+    net = calibrated(net, subnets)
+    found = export_whole(net, subnets, tmp_path / "whole.onnx")
+    assert found is not None
+    assert found <= 1e-4
+    export_subnet(net, subnets[0], tmp_path / "one.onnx")
 
 
 def test_plans_that_are_not_alike_are_our_own_bug() -> None:

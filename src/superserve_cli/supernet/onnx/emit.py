@@ -48,8 +48,8 @@ class Emitter:
 
     def network(self, rows: Rows[Plan], shape: Shape) -> str:
         """The nodes of whole plans; `shape` is that of their input. Returns what they yield."""
-        some = next(iter(rows.values()))
-        if table := next((layer for layer in some if isinstance(layer, Embed)), None):
+        tables = (layer for layer in next(iter(rows.values())) if isinstance(layer, Embed))
+        if (table := next(tables, None)) and table.padding in range(table.words.shape[0]):
             self.padding = words.padding_of(self.graph, table.padding, shape)
         return self.plan(rows, words.INPUT, dict.fromkeys(rows, shape))
 

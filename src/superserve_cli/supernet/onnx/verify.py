@@ -79,8 +79,10 @@ def inputs(net: SuperNet, rng: np.random.Generator, batch: int = BATCH) -> NDArr
 
 
 def _padded(words: NDArray[Any], net: SuperNet) -> NDArray[Any]:
-    """The words (n, length), the last ones of each sequence but the first made padding."""
+    """The words (n, length), the last ones of each sequence but the first made padding, where there is such a word."""
     embed = next(layer for layer in net.plan(net.space.largest) if isinstance(layer, Embed))
+    if embed.padding not in range(embed.words.shape[0]):
+        return words
     found: NDArray[Any] = np.where(words == embed.padding, (embed.padding + 1) % embed.words.shape[0], words)
     for i, sequence in enumerate(found[1:], 1):
         sequence[len(sequence) - i * len(sequence) // (len(words) + 1) :] = embed.padding
