@@ -1,19 +1,18 @@
 """What a subnet costs, without its plan: plans fall into parts, and each part depends on a few genes only.
 
 A part is a block of a stage, or the layers between two stages. Which genes a part depends on is found by trying: from several
-subnets, every gene is set to each of its values, and the parts that change are those that depend on it. Each combination of a part's
-genes is priced once, from a real plan; from then on a subnet costs a few look-ups.
+subnets, every gene is set to each of its values, and the parts that change are those that depend on it; random subnets are the check.
+Each combination of a part's genes is priced once, from a real plan; from then on a subnet costs a few look-ups.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from superserve_cli.errors import SuperserveError
 from superserve_cli.search.genes import Codes, Genes, Numbers
 from superserve_cli.search.layer import Work, work, works
 from superserve_cli.supernet.families import Architecture
@@ -22,10 +21,18 @@ from superserve_cli.supernet.plan import Shape, output_shape
 
 Part = tuple[str, ...]
 """The keys of the layers of a part that run; none, where it does not."""
-BASES: Final = 6
+BASES: Final = 3
 CHECKED: Final = 64
 SEED: Final = 0
 """Decides the subnets that are tried and checked, not those that are found."""
+
+
+class _Strange(NamedTuple):
+    """Two subnets that differ in a part."""
+
+    part: int
+    one: Codes
+    other: Codes
 
 
 @dataclass
@@ -56,29 +63,21 @@ class Parts:
 
     @cached_property
     def genes_of(self) -> tuple[NDArray[np.int64], ...]:
-        """Which genes each part depends on.
-
-        Raises SuperserveError where parts depend on settings in a way that trying does not find: such a space cannot be searched.
-        """
+        """Which genes each part depends on, checked on random subnets: those that agree in the genes of a part agree in the part."""
         rng = np.random.default_rng(SEED)
-        bases = np.concatenate((self.genes.extremes, self.genes.sample(BASES, rng)))
-        depends = self._tried(bases)
-        for _ in range(3):
-            checked = self.genes.sample(CHECKED, rng)
-            if (strange := self._strange(depends, checked)) is None:
-                return depends
-            merged = zip(depends, self._tried(strange), strict=True)
-            depends = tuple(np.union1d(one, other) for one, other in merged)
-        raise SuperserveError("the cost of these subnets cannot be taken apart", hint="their plans depend on too many settings at once")
+        found = self._tried(np.concatenate((self.genes.extremes, self.genes.sample(BASES, rng))))
+        while (strange := self._strange(found, self.genes.sample(CHECKED, rng))) is not None:
+            found[strange.part] |= set(self._between(*strange))
+        return tuple(np.array(sorted(genes), int) for genes in found)
 
-    def _tried(self, bases: Codes) -> tuple[NDArray[np.int64], ...]:
-        found: dict[int, set[int]] = {}
+    def _tried(self, bases: Codes) -> list[set[int]]:
+        found: list[set[int]] = [set() for _ in self.of(bases[0])]
         for base in bases:
             for gene, changed in self._neighbours(base):
-                pairs = enumerate(zip(self.of(base), self.of(changed), strict=True))
-                for part in (i for i, (before, after) in pairs if before != after):
-                    found.setdefault(part, set()).add(gene)
-        return tuple(np.array(sorted(found.get(part, ())), int) for part in range(len(self.of(bases[0]))))
+                for genes, before, after in zip(found, self.of(base), self.of(changed), strict=True):
+                    if before != after:
+                        genes.add(gene)
+        return found
 
     def _neighbours(self, base: Codes) -> Iterator[tuple[int, Codes]]:
         for gene, count in enumerate(self.genes.counts):
@@ -87,15 +86,24 @@ class Parts:
                 changed[gene] = value
                 yield gene, self.genes.canonical(changed[None])[0]
 
-    def _strange(self, depends: tuple[NDArray[np.int64], ...], rows: Codes) -> Codes | None:
+    def _strange(self, found: list[set[int]], rows: Codes) -> "_Strange | None":
         """Two subnets that agree in all the genes of a part, and yet differ in it."""
         first: dict[tuple[int, bytes], Codes] = {}
-        for row in [*self.genes.extremes, *rows]:
-            for part, (genes, keys) in enumerate(zip(depends, self.of(row), strict=True)):
-                other = first.setdefault((part, row[genes].tobytes()), row)
+        for row in rows:
+            for part, (genes, keys) in enumerate(zip(found, self.of(row), strict=True)):
+                other = first.setdefault((part, row[sorted(genes)].tobytes()), row)
                 if self.of(other)[part] != keys:
-                    return np.stack((row, other))
+                    return _Strange(part, row, other)
         return None
+
+    def _between(self, part: int, one: Codes, other: Codes) -> Iterator[int]:
+        """The genes that change a part on the way from one subnet to another: at least one, where the part differs."""
+        here = one.copy()
+        for gene in np.flatnonzero(one != other).tolist():
+            before = self.of(self.genes.canonical(here[None])[0])[part]
+            here[gene] = other[gene]
+            if self.of(self.genes.canonical(here[None])[0])[part] != before:
+                yield gene
 
     def strides(self, genes: NDArray[np.int64]) -> NDArray[np.int64]:
         """What numbers the combinations of some genes, one after the other."""
