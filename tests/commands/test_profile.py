@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -10,7 +11,9 @@ from superserve_cli.app import run
 from superserve_cli.profiles import part
 from superserve_cli.supernet import Statistics, SuperNet
 from superserve_cli.supernet.conv import ConvNet
+from superserve_cli.supernet.onnx import export_whole
 from superserve_cli.supernet.plan import norms, slices
+from tests.serving.nets import SOME_IMAGES, images, predicted, words
 
 
 @pytest.fixture
@@ -90,6 +93,11 @@ def test_rounds_of_another_command_are_left_out_with_a_note(folder: Path, capsys
         (["--subnets", "some"], "--subnets"),
         (["--rounds", "1"], "--rounds"),
         (["--rounds", "few"], "--rounds"),
+        (["--subnets", "3"], "--subnets"),
+        (["--task", "chess"], "no task 'chess'"),
+        (["--task", "npz:missing.npz"], "there is no missing.npz"),
+        (["--dtype", "int8"], "no dtype 'int8'"),
+        (["--pack-mb", "-1"], "--pack-mb"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--device", "cuda:99"], "cuda:99"),
         (["--threads", "0"], "--threads"),
@@ -116,3 +124,74 @@ def test_files_that_are_there_are_kept_and_a_missing_supernet_is_refused(folder:
     assert out.read_text() == "precious"
     assert run(command(folder / "none", folder / "q.parquet")) == 2
     assert "there is no" in capsys.readouterr().err
+
+
+def saved(folder: Path, net: SuperNet) -> Path:
+    folder.mkdir()
+    supernet.save(folder, net)
+    return folder
+
+
+def kinds(path: Path) -> set[str]:
+    return set(pq.read_table(path)["accuracy_kind"].to_pylist())
+
+
+def test_a_supernet_without_a_task_is_said_to_be_judged_by_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "p.parquet"
+    assert run(command(saved(tmp_path / "net", words()), out)) == 0
+    printed = capsys.readouterr()
+    assert "words names no task" in printed.err
+    assert "agreement" in printed.out
+    assert kinds(out) == {"agreement"}
+    measured = profiles.load(out)
+    assert set(measured.subnets) == {"d1", "d2", "d3"}
+    assert measured.accuracy("d3") == 1
+
+
+def test_predicted_and_measured_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = saved(tmp_path / "net", images(predicted=predicted(0.3, 1.0, 2.0, 3.0, batch_size=2)))
+    assert run(command(folder, tmp_path / "p.parquet", "--json")) == 0
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert said["accuracy_kind"] == "predicted"
+    assert (said["prediction"]["cells"], said["prediction"]["batch_size"], said["prediction"]["accuracy"]) == (3, 2, None)
+    assert "the predicted latencies of 3 subnets at batch size 2, times" in printed.err
+    assert "points" not in printed.err
+    assert profiles.load(tmp_path / "p.parquet").metadata["prediction"] == said["prediction"]
+    data = tmp_path / "own.npz"
+    np.savez(data, x=np.zeros((30, 1, 8, 8), np.float32), y=np.arange(30) % 3)
+    assert run(command(folder, tmp_path / "q.parquet", "--task", f"npz:{data}", "--subnets", ",".join(SOME_IMAGES[:2]))) == 0
+    assert "predicted accuracies by" in capsys.readouterr().err
+    assert kinds(tmp_path / "q.parquet") == {"measured"}
+    assert set(profiles.load(tmp_path / "q.parquet").subnets) == set(SOME_IMAGES[:2])
+    assert run([*command(folder, tmp_path / "r.parquet"), "--batch-sizes", "1"]) == 0
+    assert "a search predicted latencies at batch size 2, which --batch-sizes leaves out" in capsys.readouterr().err
+
+
+def test_an_onnx_file_is_measured_with_onnx_runtime(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = supernet.load(folder)
+    export_whole(net, net.front, tmp_path / "whole.onnx", verify=False)
+    assert run(command(tmp_path / "whole.onnx", tmp_path / "onnx.parquet")) == 0
+    assert run(command(folder, tmp_path / "torch.parquet")) == 0
+    one, other = (profiles.load(tmp_path / f"{name}.parquet") for name in ("onnx", "torch"))
+    assert (one.metadata["backend"], other.metadata["backend"]) == ("onnxruntime", "torch")
+    assert one.metadata["dtype"] == other.metadata["dtype"] == "float32"
+    assert one.metadata["supernet_hash"] == other.metadata["supernet_hash"]
+    assert {s: one.accuracy(s) for s in one.subnets} == {s: other.accuracy(s) for s in other.subnets}
+    assert run(command(tmp_path / "whole.onnx", tmp_path / "x.parquet", "--dtype", "bfloat16")) == 2
+    assert "--dtype does not go with ONNX files" in capsys.readouterr().err
+
+
+def test_shorter_numbers_are_named_in_the_profile(folder: Path) -> None:
+    assert run(command(folder, folder / "p.parquet", "--dtype", "bfloat16", "--pack-mb", "0")) == 0
+    metadata = profiles.load(folder / "p.parquet").metadata
+    assert (metadata["dtype"], metadata["pack_mb"]) == ("bfloat16", 0)
+
+
+def test_a_subnet_that_cannot_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = saved(tmp_path / "net", images())
+    for subnet, says in (("d112-w1-e0.5", "is not calibrated"), ("d119-w1-e0.5", "depth is 'd119'"), ("d111", "does not have 3 parts")):
+        assert run(command(folder, tmp_path / "p.parquet", "--subnets", f"{SOME_IMAGES[0]},{subnet}")) == 2
+        printed = capsys.readouterr().err
+        assert says in printed
+        assert len(printed.strip().splitlines()) == 1

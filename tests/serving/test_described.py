@@ -8,7 +8,7 @@ from superserve_cli.serving.model import Hello, Model
 
 METADATA = {"name": "cpu", "hash": "p", "supernet": "net", "supernet_hash": "s", "device": "cpu", "threads": 1, "dtype": "float32"}
 PROFILE = Profile(("small", "large"), (1, 2), ((2, 3), (4, 6)), (0.8, None), metadata=METADATA)
-HARDWARE = {"device": "cpu", "threads": 1, "dtype": "float32", "versions": {"torch": "2.13"}}
+HARDWARE = {"device": "cpu", "threads": 1, "dtype": "float32", "backend": "torch", "versions": {"torch": "2.13"}}
 HELLO = Hello(Model("net", "s", (1, 2, 2), 10, "glyphs", 7), HARDWARE)
 
 
@@ -33,6 +33,8 @@ def test_a_profile_of_the_same_workers_raises_no_doubt() -> None:
         ({"supernet_hash": "other"}, "another SuperNet"),
         ({"device": "cuda:0"}, "device cuda:0, this worker has cpu"),
         ({"threads": 4}, "threads 4, this worker has 1"),
+        ({"dtype": "bfloat16"}, "dtype bfloat16, this worker has float32"),
+        ({"backend": "onnxruntime"}, "backend onnxruntime, this worker has torch"),
     ],
 )
 def test_a_profile_of_other_workers_is_doubted_in_words(metadata: dict[str, object], doubt: str) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from superserve_cli import supernet
 from superserve_cli.errors import SuperserveError
 from superserve_cli.serving.model import Model
 from superserve_cli.serving.workers.messages import Order, Plan
 from superserve_cli.serving.workers.process import ProcessWorker
+from superserve_cli.supernet.onnx import export_whole
+from tests.serving.nets import words
 
 ROWS = np.arange(6, dtype=np.float32).reshape(2, 3)
 PLAN = Plan(("small",), (1, 2), (3,), 10)
@@ -122,3 +125,42 @@ def test_a_worker_that_dies_before_it_is_ready_is_an_error_not_a_wait() -> None:
 
     with pytest.raises(SuperserveError, match="worker 3 ended with code 1 before it was ready"):
         with_worker(Order(f"{__name__}:missing"), talk)
+
+
+def test_a_worker_of_words_and_one_on_onnx_runtime_answer_alike_and_come_back_from_the_dead(tmp_path: Path) -> None:
+    net = words()
+    (tmp_path / "net").mkdir()
+    supernet.save(tmp_path / "net", net)
+    export_whole(net, ["d1", "d3"], tmp_path / "whole.onnx", verify=False)
+    rows = np.random.default_rng(0).integers(0, 20, (2, 6))
+    answers = []
+
+    async def talk(worker: ProcessWorker) -> None:
+        model = (await worker.introduced()).model
+        assert (model.name, model.datatype, model.vocabulary) == ("words", "INT64", (20, 2))
+        await worker.warmed(Plan(("d1", "d3"), (1, 2), model.shape, model.classes, model.datatype))
+        news = News()
+        worker.report_to(news)
+        assert await news.next() == ("restored", 3)
+        worker.start("d3", [rows[:1], rows[1:]])
+        answers.append((await news.next())[2])
+        os.kill(pid_of(worker), signal.SIGKILL)
+        assert await news.next() == ("lost", 3)
+        assert await news.next() == ("restored", 3)
+        worker.start("d3", [rows])
+        assert np.array_equal((await news.next())[2], answers[-1])
+
+    for path in ("net", "whole.onnx"):
+        with_worker(Order("superserve_cli.serving.workers.resident:make", {"path": str(tmp_path / path), "threads": 1}), talk)
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_profile_of_other_subnets_is_refused_by_name(tmp_path: Path) -> None:
+    supernet.save(tmp_path, words())
+
+    async def talk(worker: ProcessWorker) -> None:
+        await worker.introduced()
+        await worker.warmed(Plan(("d1", "d7"), (1,), (6,), 3, "INT64"))
+
+    with pytest.raises(SuperserveError, match="'d7'"):
+        with_worker(Order("superserve_cli.serving.workers.resident:make", {"path": str(tmp_path), "threads": 1}), talk)

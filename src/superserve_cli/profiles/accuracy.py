@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Progress, Subnet, Worker
-from superserve_cli.profiles.measure import accuracies, answers
+from superserve_cli.profiles.measure import accuracies, outputs
 
 MEASURED: Final = "measured"
 DECLARED: Final = "declared"
@@ -36,9 +36,24 @@ def told(kind: str, known: Mapping[Subnet, float], about: str) -> Judge:
 
 
 def agreement(x: NDArray[Any], reference: Subnet, about: str) -> Judge:
-    """The share of inputs `x` (n, ...) that a subnet puts into the same class as a reference does."""
+    """How far subnets answer inputs `x` (n, ...) as a reference does, see `alike`."""
 
     def of(worker: Worker, subnets: Sequence[Subnet], progress: Progress) -> list[float]:
-        return accuracies(worker, subnets, x, answers(worker, reference, x), progress)
+        wanted, found = outputs(worker, reference, x), []
+        for done, subnet in enumerate(subnets, 1):
+            found.append(alike(outputs(worker, subnet, x), wanted))
+            progress(done, len(subnets), subnet)
+        return found
 
     return Judge(AGREEMENT, about, of)
+
+
+def alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The share of inputs that two sets of outputs (n, classes) put into the same class.
+
+    Of a single output, a score: the share of pairs of inputs that both put into the same order.
+    """
+    if one.shape[-1] > 1:
+        return float(np.mean(one.argmax(axis=-1) == other.argmax(axis=-1)))
+    first, second = np.triu_indices(len(one), 1)
+    return float(np.mean(np.sign(one[first] - one[second]) == np.sign(other[first] - other[second])))

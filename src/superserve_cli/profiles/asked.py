@@ -40,20 +40,25 @@ def spread(ordered: Sequence[Subnet], count: int) -> list[Subnet]:
 def subnets(which: str, every: Sequence[Subnet], pareto: Sequence[Subnet], check: Callable[[Subnet], None]) -> list[Subnet]:
     """The subnets that `all`, `pareto`, a number (so many, spread over the front, or over all) or ids with commas ask for.
 
-    `check` raises what is wrong with an id. Raises BadOption.
+    `check` raises what is wrong with a subnet that cannot run. Raises BadOption.
     """
     ordered = pareto or every
     choices = f"choose all ({len(every)}), pareto ({len(pareto)}), a number from 1 to {len(ordered)}, or IDs with commas between"
-    if which in ("all", "pareto") and (named := every if which == "all" else pareto):
-        return list(named)
-    if which.isascii() and which.isdigit() and 1 <= int(which) <= len(ordered):
-        return spread(ordered, int(which))
-    ids = [word.strip() for word in which.split(",")]
     if which in ("", "all", "pareto") or which.isdigit():
-        raise BadOption(f"--subnets is {which!r}", hint=choices)
-    for subnet in ids:
+        asked = {"all": every, "pareto": pareto}.get(which) or _so_many(ordered, which)
+        if not asked:
+            raise BadOption(
+                f"--subnets is {which!r}", hint=choices if ordered else "no subnet can run yet: `superserve calibrate` prepares some"
+            )
+    else:
+        asked = [word.strip() for word in which.split(",")]
+    for subnet in asked:
         try:
             check(subnet)
         except SuperserveError as error:
             raise BadOption(f"--subnets: {error}", hint=f"{error.hint}; or {choices}") from None
-    return list(dict.fromkeys(ids))
+    return list(dict.fromkeys(asked))
+
+
+def _so_many(ordered: Sequence[Subnet], which: str) -> list[Subnet]:
+    return spread(ordered, int(which)) if which.isascii() and which.isdigit() and 1 <= int(which) <= len(ordered) else []

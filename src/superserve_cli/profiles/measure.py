@@ -90,9 +90,13 @@ def accuracies(
 
 def answers(worker: Worker, subnet: Subnet, x: NDArray[Any]) -> NDArray[np.int64]:
     """The class (n,) with the largest output for each input."""
+    return np.asarray(outputs(worker, subnet, x).argmax(axis=-1))
+
+
+def outputs(worker: Worker, subnet: Subnet, x: NDArray[Any]) -> NDArray[np.float32]:
+    """What a subnet makes of inputs `x` (n, ...): (n, classes)."""
     rows = min(ROWS_PER_BATCH, max(1, NUMBERS_PER_BATCH // x[0].size))
-    batches = (x[start : start + rows] for start in range(0, len(x), rows))
-    return np.concatenate([worker.infer(subnet, batch).argmax(axis=-1) for batch in batches])
+    return np.concatenate([worker.infer(subnet, x[start : start + rows]) for start in range(0, len(x), rows)])
 
 
 def disagreement(samples: Samples) -> Disagreement | None:

@@ -26,8 +26,8 @@ VERSION: Final = "1"
 class Model:
     """What a router knows of the SuperNet that its workers hold: `shape` of an input row, `classes` of an output row.
 
-    A model of words (`datatype` INT64) looks them up: `vocabulary` says how many there are, and how many types of words where a
-    row has a second plane (2, length) for them.
+    A model of words (`datatype` INT64) looks them up: `vocabulary` says how many there are, and how many types of words, which a
+    row may have as second plane (2, length).
     """
 
     name: str
@@ -65,8 +65,8 @@ class Model:
 
     def _known(self, data: NDArray[Any]) -> NDArray[Any]:
         """The same rows, when they hold no word that a worker would look up in vain; raises Invalid."""
-        for plane, known in enumerate(self.vocabulary):
-            words = data if len(self.vocabulary) == 1 else data[:, plane]
+        for plane, known in enumerate(self.vocabulary[: len(self.shape)]):
+            words = data if len(self.shape) == 1 else data[:, plane]
             if words.min() < 0 or words.max() >= known:
                 raise Invalid(f"{('words', 'types of words')[plane]} are numbers from 0 to {known - 1}, not {words.min()} to {words.max()}")
         return data

@@ -71,6 +71,6 @@ def inputs(model: Model, rows: int, seed: int) -> NDArray[Any]:
     if not model.vocabulary:
         return rng.standard_normal(shape).astype(model.dtype)
     words = rng.integers(min(1, model.vocabulary[0] - 1), model.vocabulary[0], shape)
-    if len(model.vocabulary) > 1:
-        words[:, 1] = rng.integers(model.vocabulary[1], size=words[:, 1].shape)
+    if len(model.shape) > 1:
+        words[:, 1] = rng.integers(model.vocabulary[-1], size=words[:, 1].shape)
     return words

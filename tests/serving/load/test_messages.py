@@ -78,6 +78,20 @@ def test_images_are_not_rounded_to_whole_numbers() -> None:
         Questions(target(datatype="INT8"), Trace(np.zeros(1, np.int64)), pairs())
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_words_go_to_models_of_words_alone(binary: bool) -> None:
+    samples = Split(np.arange(8).reshape(4, 2), np.arange(4))
+    questions = Questions(target(binary, datatype="INT64"), Trace(np.zeros(4, np.int64)), samples)
+    for id in range(4):
+        (tensor,) = received(questions.message(id, 5)).inputs
+        assert tensor.datatype == "INT64"
+        assert [tensor.data[0, 0] // 2] == questions.labels(id)
+    with pytest.raises(BadOption, match="takes FP32"):
+        Questions(target(), Trace(np.zeros(1, np.int64)), samples)
+    with pytest.raises(BadOption, match="takes INT64"):
+        Questions(target(datatype="INT64"), Trace(np.zeros(1, np.int64)), pairs())
+
+
 def test_text_models_are_refused() -> None:
     with pytest.raises(BadOption, match="takes BYTES"):
         Questions(target(datatype="BYTES"), Trace(np.zeros(1, np.int64)), None)

@@ -1,11 +1,16 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from superserve_cli import supernet, tasks
 from superserve_cli.core.nouns import Worker
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.serving.workers.torch_worker import TorchWorker
+from superserve_cli.supernet.programs import HOT
+from tests.serving.nets import images, words
 
 NET = supernet.load()
 TEST = tasks.load("glyphs").test
@@ -63,6 +68,58 @@ def test_a_worker_needs_a_device_that_is_there_and_a_thread() -> None:
         TorchWorker(NET, device="cuda:99")
     with pytest.raises(BadOption, match="0 threads"):
         TorchWorker(NET, threads=0)
+    with pytest.raises(BadOption, match="-1 MB"):
+        TorchWorker(NET, pack_mb=-1)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("net", [images(), words()], ids=["images", "words"])
+def test_shorter_numbers_answer_nearly_the_same(net: supernet.SuperNet, dtype: str) -> None:
+    short, exact = TorchWorker(net, threads=1, dtype=dtype), TorchWorker(net, threads=1)
+    x = inputs(net)
+    for subnet in net.subnets or net.space.enumerate():
+        logits, expected = short.infer(subnet, x), exact.infer(subnet, x)
+        assert logits.dtype == np.float32
+        assert 0 < np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
+    assert short.describe()["dtype"] == dtype
+
+
+def inputs(net: supernet.SuperNet) -> NDArray[Any]:
+    rng, shape = np.random.default_rng(0), (4, *net.architecture.shape)
+    return rng.integers(0, 20, shape) if net.architecture.dtype == "int64" else rng.standard_normal(shape).astype(np.float32)
+
+
+def test_words_are_looked_up() -> None:
+    net = words()
+    worker, x = TorchWorker(net, threads=1), inputs(words())
+    worker.warm_up(["d1", "d3"], [1, 4])
+    with torch.inference_mode():
+        assert np.array_equal(worker.infer("d3", x), net.forward(torch.from_numpy(x), "d3").numpy())
+    with pytest.raises(BadOption, match="'d9'"):
+        worker.infer("d9", x)
+
+
+def test_a_warm_worker_runs_packed_weights_as_far_as_there_is_room_for_them() -> None:
+    x = TEST.x[:3]
+    on_views = TorchWorker(NET, threads=1, pack_mb=0)
+    packed = TorchWorker(NET, threads=1)
+    for worker in (on_views, packed):
+        worker.warm_up(NET.front, [1])
+    assert on_views.programs.bytes == 0
+    assert 0 < packed.programs.bytes < packed.programs.limit
+    for subnet in NET.front:
+        assert np.array_equal(on_views.infer(subnet, x), packed.infer(subnet, x))
+
+
+def test_what_a_warm_worker_has_packed_does_not_change_with_use() -> None:
+    worker = TorchWorker(NET, threads=1, pack_mb=1)
+    worker.warm_up(NET.front, [1])
+    before = worker.programs.bytes
+    assert before > 0
+    for subnet in NET.front:
+        for _ in range(HOT):
+            worker.infer(subnet, TEST.x[:1])
+    assert worker.programs.bytes == before
 
 
 @CUDA

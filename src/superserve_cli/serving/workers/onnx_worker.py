@@ -15,7 +15,6 @@ from superserve_cli.serving.model import INPUT, OUTPUT
 from superserve_cli.serving.workers.threads import threads as threads_of
 from superserve_cli.supernet.devices import FORM
 from superserve_cli.supernet.onnx.described import HINT, Control, Described, read
-from superserve_cli.supernet.onnx.verify import feed
 
 WARM_UP_RUNS: Final = 2
 """The first run of a shape allocates and plans its memory, the second shows whether that is over."""
@@ -96,7 +95,7 @@ class OnnxWorker:
         path, control = self.subnets[subnet]
         if path not in self._sessions:
             self._sessions[path] = self._session(path)
-        return self._sessions[path], feed(self._described[path], control, np.empty(0))
+        return self._sessions[path], control.feeds() if self._described[path].form == "supernet" else {}
 
     def _session(self, path: Path) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()

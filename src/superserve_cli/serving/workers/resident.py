@@ -12,6 +12,7 @@ from superserve_cli.serving.model import DATATYPES, Model
 from superserve_cli.serving.workers.onnx_worker import SUFFIX, OnnxWorker
 from superserve_cli.serving.workers.torch_worker import PACK_MB, TorchWorker
 from superserve_cli.supernet import SuperNet
+from superserve_cli.supernet.asked import front
 from superserve_cli.supernet.files import DESCRIPTION
 from superserve_cli.supernet.vocabulary import vocabulary
 
@@ -82,7 +83,7 @@ def _of_supernet(held: SuperNet, device: str, threads: int | None, dtype: str, p
             vocabulary=vocabulary(held.plan(held.space.largest)),
         ),
         subnets=subnets,
-        front=held.front,
+        front=front(held),
         largest=max(runnable, key=held.macs, default=""),
         check=lambda subnet: _runs(held, subnet),
         cost=lambda subnet: (held.macs(subnet), held.params(subnet)),
