@@ -48,7 +48,7 @@ def test_it_shows_the_shipped_supernet(capsys: Capture, monkeypatch: pytest.Monk
     shipped = str(files("superserve_cli.supernet").joinpath("data"))
     assert run(["inspect", shipped]) == 0
     said = capsys.readouterr().out
-    for words in ("SuperNet", loaded.family, loaded.hash[:12], "with SubnetNorm statistics", *loaded.front):
+    for words in ("SuperNet", loaded.family, loaded.hash[:12], "of 32 subnets", *loaded.front):
         assert words in said
     assert run(["inspect", shipped, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["hash"] == loaded.hash

@@ -13,7 +13,7 @@ from superserve_cli.training import part
 from superserve_cli.training.calibrate import calibrate
 from superserve_cli.training.calibration import Calibration, calibrated, finished, measure
 from superserve_cli.training.images import Images, images
-from superserve_cli.training.shared import shared, worth
+from superserve_cli.training.shared import both, shared, worth
 
 NET = supernet.load()
 BARE = SuperNet(NET.family, NET.architecture, NET.weights, {}, NET.metadata)
@@ -163,7 +163,7 @@ def test_shared_statistics_of_the_largest_subnet_are_its_own() -> None:
 def test_own_statistics_are_worth_much() -> None:
     task = tasks.load("glyphs")
     few = replace(task, make=lambda split: tasks.Split(*(part[:300] for part in task.make(split))))
-    narrow, largest = worth(NET, [NET.front[0], NET.space.largest], few)
+    narrow, largest = worth(both(NET, [NET.front[0], NET.space.largest], few), few)
     assert narrow.lost > 0.3
     assert largest.lost == 0
 

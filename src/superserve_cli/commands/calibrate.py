@@ -133,8 +133,9 @@ def _check(held: "SuperNet", chosen: "list[Subnet]", data: str | None, json: boo
     from superserve_cli.training import images, shared
 
     task = images.load_task(held, data or images.own_task(held))
+    programs = shared.both(held, chosen, task)
     with console.progress("comparing") as progress:
-        found = shared.worth(held, chosen, task, progress)
+        found = shared.worth(programs, task, progress)
     if json:
         rows = [{**each._asdict(), "lost": each.lost} for each in found]
         console.as_json({"name": held.name, "hash": held.hash, "task": task.name, "images": len(task.test.y), "subnets": rows})

@@ -1,13 +1,14 @@
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
     from superserve_cli.reports import Contents
-    from superserve_cli.supernet import SuperNet
 
 WHAT = "A profile (or a shipped one's name), trace or outcomes file; a run, comparison or SuperNet folder."
+LISTED: Final = 24
+"""So many subnets of a longer front are shown, evenly spread; JSON has them all."""
 
 
 def inspect(
@@ -17,39 +18,27 @@ def inspect(
     """Say what a file or folder is, and show what is in it."""
     from superserve_cli import console, reports
 
-    found = _supernet(path) if (path / "supernet.json").is_file() else reports.contents(path)
+    found, warnings = _supernet(path) if (path / "supernet.json").is_file() else (reports.contents(path), [])
     if json:
         console.as_json({"path": str(path), "kind": found.kind, **found.data})
-        return
-    console.table(str(path), (found.kind, ""), found.facts, text=True)
-    if found.rows:
-        console.table("", found.columns, found.rows)
+    else:
+        console.table(str(path), (found.kind, ""), found.facts, text=True)
+        if found.rows:
+            console.table("", found.columns, found.rows)
+    for warning in warnings:
+        console.warn(warning)
 
 
-def _supernet(path: Path) -> "Contents":
-    """The contents of a SuperNet folder; here, because the reports know no torch."""
+def _supernet(path: Path) -> "tuple[Contents, list[str]]":
+    """The contents of a SuperNet folder, and what would go wrong with it; here, because the reports know no torch."""
     from superserve_cli import reports, supernet
+    from superserve_cli.profiles.asked import spread
+    from superserve_cli.supernet import described
+    from superserve_cli.supernet.asked import front
 
     loaded = supernet.load(path)
-    recipe = loaded.metadata.get("recipe", {})
-    facts = [
-        ("schema", str(loaded.metadata["schema"])),
-        ("name", loaded.name),
-        ("family", loaded.family),
-        ("hash", loaded.hash[:12]),
-        *((d.name, f"{', '.join(f'{value:g}' for value in d.values)}{', per stage' * (d.count > 1)}") for d in loaded.space.dimensions),
-        (
-            "subnets",
-            f"{loaded.space.size:,} in the space, {len(loaded.subnets)} with SubnetNorm statistics, {len(loaded.front)} on the front",
-        ),
-        ("parameters", f"{sum(tensor.numel() for tensor in loaded.weights.values()):,}, shared by all subnets"),
-        ("recipe", ", ".join(f"{name} {value}" for name, value in recipe.items())),
-    ]
-    columns = ("front", "million MACs", "parameters", "validation", "test")
-    return reports.Contents("SuperNet", facts, columns, [_row(loaded, subnet) for subnet in loaded.front], loaded.metadata)
-
-
-def _row(loaded: "SuperNet", subnet: str) -> tuple[str, ...]:
-    known: dict[str, Any] = loaded.metadata.get("subnets", {}).get(subnet, {})
-    accuracies = (f"{100 * known[split]:.2f} %" if split in known else "" for split in ("validation", "test"))
-    return (subnet, f"{loaded.macs(subnet) / 1e6:,.2f}", f"{loaded.params(subnet):,}", *accuracies)
+    best = front(loaded)
+    shown = spread(best, LISTED) if len(best) > LISTED else best
+    facts = described.facts(loaded) + ([("below", f"{LISTED} of the front's {len(best)} subnets")] if len(best) > LISTED else [])
+    columns, rows = described.rows(loaded, shown)
+    return reports.Contents("SuperNet", facts, columns, rows, described.data(loaded)), described.warnings(loaded, str(path))

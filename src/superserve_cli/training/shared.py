@@ -1,5 +1,6 @@
 """What SubnetNorm is worth: each subnet with its own statistics against the largest subnet's, cut to its channels."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from superserve_cli.errors import BadOption
 from superserve_cli.supernet import Statistics, SuperNet
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.layers import Norm
-from superserve_cli.supernet.program import bind, by_statistics, views
+from superserve_cli.supernet.program import Program, bind, by_statistics, views
 from superserve_cli.training.evaluate import correct
 from superserve_cli.training.images import check_shape, needs_statistics
 
@@ -27,6 +28,13 @@ class Worth(NamedTuple):
     def lost(self) -> float:
         """What sharing costs."""
         return self.own - self.shared
+
+
+class Both(NamedTuple):
+    """A subnet with its own statistics, and with those of the largest."""
+
+    own: Program
+    shared: Program
 
 
 def shared(supernet: SuperNet, subnet: Subnet) -> Statistics:
@@ -50,15 +58,22 @@ def _cut(norm: Norm, full: Norm, mean: Tensor, variance: Tensor) -> tuple[Tensor
     return mean[places], variance[places]
 
 
-def worth(supernet: SuperNet, subnets: list[Subnet], task: tasks.Task, progress: Progress = silent) -> list[Worth]:
-    """Both accuracies of each subnet on the test images of a task; raises BadOption for subnets that are not calibrated."""
+def both(supernet: SuperNet, subnets: list[Subnet], task: tasks.Task) -> dict[Subnet, Both]:
+    """Each subnet with either statistics; raises BadOption for subnets that are not calibrated, and for a task that does not fit."""
     needs_statistics(supernet)
     check_shape(supernet, task.name, task.test.x)
-    x, y = torch.from_numpy(task.test.x), torch.from_numpy(task.test.y)
-    take, found = views(supernet.weights), []
-    for done, subnet in enumerate(subnets, 1):
+    take, found = views(supernet.weights), {}
+    for subnet in subnets:
         plan, program = supernet.plan(subnet), supernet.program(subnet)
-        naive = bind(plan, take, by_statistics(plan, take, *shared(supernet, subnet)))
-        found.append(Worth(subnet, float(correct(program, x, y).mean()), float(correct(naive, x, y).mean())))
-        progress(done, len(subnets), subnet)
+        found[subnet] = Both(program, bind(plan, take, by_statistics(plan, take, *shared(supernet, subnet))))
+    return found
+
+
+def worth(programs: Mapping[Subnet, Both], task: tasks.Task, progress: Progress = silent) -> list[Worth]:
+    """Both accuracies of each subnet on the test images of a task."""
+    x, y = torch.from_numpy(task.test.x), torch.from_numpy(task.test.y)
+    found = []
+    for done, (subnet, either) in enumerate(programs.items(), 1):
+        found.append(Worth(subnet, *(float(correct(program, x, y).mean()) for program in either)))
+        progress(done, len(programs), subnet)
     return found
