@@ -44,16 +44,15 @@ def test_a_long_front_is_shown_from_end_to_end() -> None:
     shown = [line for line in said.splitlines() if line.startswith("| `s0-")]
     assert len(shown) == LISTED
     assert front[0] in shown[0]
-    assert shown[0].endswith("| 75.00% | 0 |")
+    assert shown[0].endswith("| MISSING | 75.00 % | 0.000 |")
     assert front[-1] in shown[-1]
-    assert shown[-1].endswith("|  | 99 |")
+    assert shown[-1].endswith("| MISSING |  | 99.000 |")
     assert "on cpu, in batches of 4" in said
 
 
 def test_the_card_says_what_calibrated_a_supernet() -> None:
-    said = card(imported(statistics={"data": "npz:images.npz", "images": 2000, "seed": 0, "earlier": [{}]}), "net")
-    assert "| data | npz:images.npz |" in said
-    assert "earlier" not in said
+    entry = {"data": "npz:images.npz", "images": 2000, "batch": 200, "seed": 0, "subnets": 1}
+    assert "1 from 2,000 images of npz:images.npz" in card(imported(statistics=entry), "net")
 
 
 @pytest.mark.parametrize("name", ["net", "a|b"])

@@ -4,13 +4,15 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from superserve_cli.core.nouns import Subnet
+from superserve_cli.profiles.asked import spread
+from superserve_cli.supernet import described
+from superserve_cli.supernet.asked import front
 from superserve_cli.supernet.space import Dimension
 from superserve_cli.supernet.supernet import SuperNet
 
 NAME: Final = "README.md"
 LISTED: Final = 20
-"""How many subnets the card lists of a longer front: evenly spread, with both ends."""
+"""How many subnets the card lists of a longer front."""
 LABELS: Final = 20
 UNITS: Final = {"cpu_s": "CPU seconds", "sha256": "SHA-256"}
 
@@ -43,7 +45,7 @@ def _labels(supernet: SuperNet) -> str:
 
 def _counts(supernet: SuperNet) -> str:
     calibrated = f", {len(supernet.statistics):,} with SubnetNorm statistics of their own" if supernet.normalized else ""
-    return f"{supernet.space.size:,} in the space{calibrated}" + (f", {len(supernet.front):,} on the front" if supernet.front else "")
+    return f"{supernet.space.size:,} in the space{calibrated}" + (f", {len(best):,} on the front" if (best := front(supernet)) else "")
 
 
 def _space(supernet: SuperNet) -> str:
@@ -61,70 +63,34 @@ def _values(dimension: Dimension) -> str:
 
 
 def _subnets(supernet: SuperNet) -> str:
-    ids, foretold = supernet.front or supernet.subnets, supernet.metadata.get("predicted", {}).get("subnets", {})
+    best = front(supernet)
+    ids = best or supernet.subnets
     if not ids:
         return ""
-    known = {subnet: {**supernet.metadata.get("subnets", {}).get(subnet, {}), **_foretold(foretold.get(subnet, {}))} for subnet in ids}
-    columns = {
-        "validation": ("validation", "{:.2%}"),
-        "test": ("test", "{:.2%}"),
-        "foretold": ("predicted accuracy", "{:.2%}"),
-        "latency_ms": ("predicted ms", "{:.3g}"),
-    }
-    shown = {key: column for key, column in columns.items() if any(row.get(key) is not None for row in known.values())}
-    rows = [
-        (
-            f"`{s}`",
-            f"{supernet.macs(s) / 1e6:,.2f}",
-            f"{supernet.params(s):,}",
-            *(_cell(known[s].get(k), how) for k, (_, how) in shown.items()),
-        )
-        for s in _spread(ids)
-    ]
-    table = _table(("subnet", "million MACs", "parameters", *(title for title, _ in shown.values())), rows)
-    return f"## {'The front' if supernet.front else 'Subnets'}\n\n{_preface(supernet, len(ids), set(shown))}\n\n{table}"
+    columns, rows = described.rows(supernet, spread(ids, LISTED) if len(ids) > LISTED else ids)
+    table = _table(("subnet", *columns[1:]), ((f"`{subnet}`", *cells) for subnet, *cells in rows))
+    return f"## {'The front' if best else 'Subnets'}\n\n{_preface(supernet, len(ids), columns)}\n\n{table}"
 
 
-def _preface(supernet: SuperNet, count: int, shown: set[str]) -> str:
-    chosen = f"{LISTED} of the {count:,}, evenly spread. " if count > LISTED else ""
-    if "validation" in shown:
+def _preface(supernet: SuperNet, count: int, columns: tuple[str, ...]) -> str:
+    chosen = f"{LISTED} of {count:,}, spread over all. " if count > LISTED else ""
+    if "validation" in columns:
         return chosen + "The Pareto front of multiply-accumulates and accuracy on validation images; test images had no part in the choice."
-    if "latency_ms" in shown:
+    if "predicted ms" in columns:
         said = supernet.metadata["predicted"]
-        where = f"on {said.get('device', 'a device')}, in batches of {said.get('batch_size', 1)}"
-        return (
-            f"{chosen}The Pareto front that a search foretells: latency {where}, and accuracy from {said.get('accuracy_from', 'nowhere')}."
-        )
+        where = f"on {said['device']}, in batches of {said['batch_size']}"
+        return f"{chosen}The Pareto front that a search foretells: latency {where}, and accuracy from {said['accuracy_from']}."
     return chosen + "How accurate they are is not known here."
-
-
-def _foretold(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"foretold": row.get("accuracy"), "latency_ms": row.get("latency_ms")} if row else {}
-
-
-def _cell(value: Any, how: str) -> str:
-    return "" if value is None else how.format(value)
-
-
-def _spread(ids: Sequence[Subnet]) -> list[Subnet]:
-    if len(ids) <= LISTED:
-        return list(ids)
-    return [ids[round(i * (len(ids) - 1) / (LISTED - 1))] for i in range(LISTED)]
 
 
 def _statistics(supernet: SuperNet) -> str:
     if not supernet.normalized:
         return ""
-    said, title = supernet.metadata.get("statistics"), "## SubnetNorm statistics\n\n"
-    if said:
-        facts = {name: value for name, value in said.items() if name != "earlier"}
-        return f"{title}Mean and variance of every normalisation, of each subnet on its own, from:\n\n{_facts(facts)}"
-    if "origin" in supernet.metadata:
-        return (
-            f"{title}Those of the checkpoint, which are the largest subnet's. Every other subnet has to be calibrated before it runs: "
-            "on statistics of another subnet it would answer at random."
-        )
-    return f"{title}Of every subnet on its own, from {supernet.metadata.get('recipe', {}).get('calibration', 'its')} training images."
+    others = " Every other subnet has to be calibrated before it runs." if len(supernet.statistics) < supernet.space.size else ""
+    return (
+        "## SubnetNorm statistics\n\nMean and variance of every normalisation are a subnet's own: those of another would make it answer at "
+        f"random. Here they are {described.statistics(supernet)}.{others}"
+    )
 
 
 def _origin(supernet: SuperNet) -> str:
@@ -144,7 +110,7 @@ def _origin(supernet: SuperNet) -> str:
 
 
 def _use(supernet: SuperNet, place: str) -> str:
-    subnet = (supernet.front or supernet.subnets or (supernet.space.largest,))[-1]
+    subnet = (front(supernet) or supernet.subnets or (supernet.space.largest,))[-1]
     here = shlex.quote(place) if place else ""
     calibrate = [f"superserve calibrate {here} --data npz:IMAGES.npz --subnets 10"] if len(supernet.statistics) == 1 and place else []
     steps = [
