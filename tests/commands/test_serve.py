@@ -14,11 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from superserve_cli import supernet
 from superserve_cli.app import run
 from superserve_cli.core import outcomes
 from superserve_cli.core.outcomes import STATUSES
+from superserve_cli.serving.load import replay
 from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
+from superserve_cli.supernet.onnx import export_subnet, export_whole
+from superserve_cli.traces.trace import Trace
+from tests.serving.nets import words
 
 SLOW = 120
 MODEL = "/v2/models/conv-glyphs"
@@ -41,9 +47,9 @@ def profile(front: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Served:
     """A `superserve serve` process and a client's connection to it."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, *options: str) -> None:
         self.out = profile.parent / "run"
-        command = [sys.executable, "-m", "superserve_cli", "serve", "--profile", str(profile), "--port", "0", "--slo-ms", "2000"]
+        command = [sys.executable, "-m", "superserve_cli", "serve", "--profile", str(profile), "--port", "0", "--slo-ms", "2000", *options]
         self.process = subprocess.Popen([*command, "--out", str(self.out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
@@ -58,8 +64,8 @@ class Served:
         connection.close()
         return said
 
-    def infer(self, body: object) -> tuple[int, Any]:
-        status, _, answer = self.ask("POST", f"{MODEL}/infer", body)
+    def infer(self, body: object, model: str = MODEL) -> tuple[int, Any]:
+        status, _, answer = self.ask("POST", f"{model}/infer", body)
         return status, json.loads(answer)
 
     def children(self) -> list[int]:
@@ -168,6 +174,51 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
     assert (server.out / "report.html").exists()
 
 
+WORDS = {"name": "input", "datatype": "INT64", "shape": [1, 6], "data": [3, 1, 19, 4, 0, 0]}
+
+
+@pytest.fixture(scope="module", params=["folder", "whole", "static"])
+def of_words(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server of one subnet of a SuperNet of words, in each form that there is."""
+    net, place = words(), tmp_path_factory.mktemp("words")
+    profile = place / "profile.csv"
+    profile.write_text("subnet,batch_size,latency_ms,accuracy\nd2,1,5,0.5\nd2,2,6,0.5\n")
+    (place / "held").mkdir()
+    path = place / "held" / "net.onnx" if request.param == "whole" else place / "held"
+    if request.param == "folder":
+        supernet.save(path, net)
+    elif request.param == "whole":
+        export_whole(net, ["d1", "d2"], path, verify=False)
+    else:
+        export_subnet(net, "d2", path / "d2.onnx", verify=False)
+    served = Served(profile, "--threads", "1", str(path))
+    yield served
+    served.stop()
+
+
+def test_words_are_answered_as_the_supernet_answers_them_in_whatever_form_it_is_served(of_words: Served) -> None:
+    model, net = "/v2/models/words", words()
+    assert json.loads(of_words.ask("GET", model)[2])["inputs"] == [{"name": "input", "datatype": "INT64", "shape": [-1, 6]}]
+    row = np.array([WORDS["data"]])
+    with torch.inference_mode():
+        expected = net.forward(torch.from_numpy(row), "d2").numpy()
+    status, answer = of_words.infer({"inputs": [WORDS]}, model)
+    assert (status, answer["parameters"]["subnet"]) == (200, "d2")
+    np.testing.assert_allclose(answer["outputs"][0]["data"], expected[0], rtol=1e-4, atol=1e-5)
+    status, headers, raw = of_words.ask("POST", f"{model}/infer", row.tobytes(), Inference_Header_Content_Length="0")
+    read = read_response(raw, int(headers["Inference-Header-Content-Length"]))
+    np.testing.assert_allclose(read.outputs[0].data, expected, rtol=1e-4, atol=1e-5)
+    for wrong in ({"data": [3, 1, 20, 4, 0, 0]}, {"data": [-1, 1, 2, 4, 0, 0]}, {"datatype": "FP32"}, {"datatype": "INT32"}):
+        status, answer = of_words.infer({"inputs": [{**WORDS, **wrong}]}, model)
+        assert (status, list(answer)) == (400, ["error"])
+    assert of_words.infer({"inputs": [WORDS]}, model)[0] == 200
+
+
+def test_load_for_words_is_words(of_words: Served) -> None:
+    run = replay(f"http://127.0.0.1:{of_words.port}", Trace(np.arange(20) * 20_000_000), 2_000_000_000)
+    assert {STATUSES[status] for status in run.outcomes.status} == {"met"}
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -179,6 +230,7 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
         (["--port", "99999"], "--port"),
         (["--max-queue", "0"], "--max-queue"),
         (["--threads", "0"], "--threads"),
+        (["--pack-mb", "-1"], "--pack-mb"),
         (["--subnets", "d9"], "no subnet 'd9'"),
         (["--profile", "missing.csv"], "there is no missing.csv"),
         (["--host", ""], "--host is empty"),
@@ -188,6 +240,23 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
 )
 def test_a_wrong_option_is_one_line(profile: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str) -> None:
     assert run(["serve", "--profile", str(profile), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--dtype", "int8"], "no dtype 'int8'"),
+        (["--device", "abacus"], "no device 'abacus'"),
+        (["missing"], "there is no missing"),
+        (["--profile", "modelled"], "which the profile serves (profile what is served"),
+    ],
+)
+def test_what_a_worker_cannot_do_is_one_line(profile: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str) -> None:
+    assert run(["serve", "--quiet", "--port", "0", "--profile", str(profile), *options]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert says in err
