@@ -156,6 +156,15 @@ def test_a_family_without_an_importer_is_refused(tmp_path: Path) -> None:
         importers.load(tmp_path, "conv")
 
 
+def test_a_checkpoint_larger_than_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(path: Path) -> supernet.SuperNet:
+        raise MemoryError
+
+    monkeypatch.setitem(importers.IMPORTERS, "vast", exhausted)
+    with pytest.raises(BadFile, match="does not fit into memory"):
+        importers.load(saved(tmp_path / "c.pt", TENSORS), "vast")
+
+
 RESNET, MBV3 = OfaResNet50(classes=7), OfaMbv3(classes=7)
 
 

@@ -8,13 +8,20 @@ from typing import Final
 
 from superserve_cli.errors import BadFile, Unknown
 from superserve_cli.supernet.importers import ofa
+from superserve_cli.supernet.importers.checkpoint import OUT_OF_MEMORY
 from superserve_cli.supernet.importers.dynabert import dynabert
+from superserve_cli.supernet.importers.layerwise import layerwise
 from superserve_cli.supernet.supernet import SuperNet
 
 Importer = Callable[[Path], SuperNet]
 """Reads a file, or a folder where the format is one; raises BadFile. Its metadata may say `origin["format"]`, and whatever it knows."""
 
-IMPORTERS: Final[dict[str, Importer]] = {"ofa-resnet50": ofa.resnet50, "ofa-mbv3": ofa.mbv3, "dynabert": dynabert}
+IMPORTERS: Final[dict[str, Importer]] = {
+    "ofa-resnet50": ofa.resnet50,
+    "ofa-mbv3": ofa.mbv3,
+    "dynabert": dynabert,
+    "layerwise": layerwise,
+}
 
 
 def load(path: Path, family: str) -> SuperNet:
@@ -22,7 +29,12 @@ def load(path: Path, family: str) -> SuperNet:
     importer = known(family)
     if not path.exists():
         raise BadFile(f"there is no {path}", hint="name a local file: superserve fetches nothing")
-    imported = importer(path)
+    try:
+        imported = importer(path)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and OUT_OF_MEMORY not in str(error):
+            raise
+        raise BadFile(f"{path} does not fit into memory", hint="about three times its size has to be free") from error
     origin = {"file": path.name, "sha256": sha256(path), "format": family, **imported.metadata.get("origin", {})}
     return replace(imported, metadata={"name": family, **imported.metadata, "origin": origin}, _programs={})
 

@@ -21,6 +21,8 @@ WRAPPERS: Final = ("state_dict", "model")
 """Under which of its entries a training script keeps the parameters, beside its epoch and its optimizer."""
 PARALLEL: Final = "module."
 """What torch.nn.DataParallel puts before every name."""
+OUT_OF_MEMORY: Final = "you tried to allocate"
+"""How torch says that the system gave it no memory."""
 NAMED: Final = 3
 """How many parameters an error names before it says how many more there are."""
 HINT: Final = "name the file that torch.save wrote, or a .safetensors file"
@@ -103,7 +105,9 @@ def _pickled(path: Path) -> Any:
                 hint="if you trust the file, load it where it comes from and torch.save its state_dict alone",
             ) from error
         raise BadFile(f"{path} is not a checkpoint, or not a whole one", hint=HINT) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, MemoryError, struct.error) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, struct.error) as error:
+        if OUT_OF_MEMORY in str(error):
+            raise MemoryError from error
         why = re.split(r"\n|\. ", str(error).strip())[0] or type(error).__name__
         raise BadFile(f"{path} is not a checkpoint, or not a whole one: {why}", hint=f"fetch it again, or {HINT}") from error
 
