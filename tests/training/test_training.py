@@ -119,6 +119,14 @@ def test_what_a_recipe_names_must_exist() -> None:
             Recipe(**wrong_number)  # type: ignore[arg-type]
 
 
+def test_a_family_has_a_recipe_of_its_own_and_a_command_says_what_differs() -> None:
+    usual = Recipe.of("transformer")
+    assert usual.steps != Recipe().steps == Recipe.of("conv", steps=None).steps
+    assert usual.command == "superserve build --family transformer"
+    assert Recipe.of("transformer", steps=Recipe().steps, seed=3).command == "superserve build --family transformer --seed 3 --steps 360"
+    assert Recipe.of("conv") == Recipe()
+
+
 def test_a_folder_is_claimed_when_empty_or_with_an_unfinished_build_of_the_same_recipe(recipe: Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     path = claim(folder, recipe, overwrite=False)

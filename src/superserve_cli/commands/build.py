@@ -36,7 +36,7 @@ def build(
     ] = "glyphs",
     seed: Annotated[int, typer.Option(min=0, help="Decides data, first weights and sampled subnets.")] = 0,
     out: Annotated[Path, typer.Option(help="The folder for weights.safetensors, supernet.json and README.md.")] = Path("supernet"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 360,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps; by default as many as the family needs.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Use a folder that is not empty, and replace the SuperNet in it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front, or what was imported, as JSON.")] = False,
@@ -56,7 +56,7 @@ def build(
         supernet.save(out, imported := _imported(source, family, name))
         _show_import(imported, out, as_json)
         return
-    recipe = training.Recipe(family, task, seed, steps, device)
+    recipe = training.Recipe.of(family, task=task, seed=seed, steps=steps, device=device)
     training.resolve(recipe)
     checkpoint = claim(out, recipe, overwrite)
     built = _trained(recipe, checkpoint, name)

@@ -130,8 +130,9 @@ def load(path: Path | None = None) -> SuperNet:
     supernet = SuperNet(metadata["family"], architecture, channels_last(weights), statistics, metadata)
     if supernet.hash != metadata.get("hash"):
         raise BadFile(f"{folder}: {WEIGHTS} and {DESCRIPTION} do not belong together", hint=HINT)
-    if strangers := [subnet for subnet in supernet.front if subnet not in supernet.space]:
-        raise BadFile(f"{folder / DESCRIPTION}: the front has {strangers[0]!r}, which is no subnet of the space", hint=HINT)
+    for what, ids in {"the front": supernet.front, "subnets": metadata.get("subnets", ())}.items():
+        if strangers := [subnet for subnet in ids if subnet not in supernet.space]:
+            raise BadFile(f"{folder / DESCRIPTION}: {what} has {strangers[0]!r}, which is no subnet of the space", hint=HINT)
     return supernet
 
 

@@ -52,8 +52,8 @@ class SuperNet:
 
     @property
     def subnets(self) -> tuple[Subnet, ...]:
-        """The subnets that are known by name: those with statistics, or the front where none needs any."""
-        return tuple(self.statistics) or self.front
+        """The subnets that are known by name: those with statistics, or where none needs any those that metadata has a row of."""
+        return tuple(self.statistics) if self.normalized else tuple(sorted(self.metadata.get("subnets", ()), key=self.space.order))
 
     @cached_property
     def normalized(self) -> bool:

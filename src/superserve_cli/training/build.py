@@ -16,8 +16,9 @@ from torch import Tensor
 from superserve_cli import __version__
 from superserve_cli.core.nouns import Progress, Subnet, silent
 from superserve_cli.supernet import SuperNet
+from superserve_cli.supernet.plan import norms
 from superserve_cli.supernet.program import bind, by_statistics, views
-from superserve_cli.supernet.supernet import Statistics
+from superserve_cli.supernet.supernet import NO_STATISTICS, Statistics
 from superserve_cli.training.calibrate import BATCH, calibrate
 from superserve_cli.training.evaluate import Correct, correct, front, spread
 from superserve_cli.training.job import Job
@@ -58,17 +59,18 @@ def build(recipe: Recipe, checkpoint: Path | None = None, progress: Progress = s
 def _measured(
     job: Job, weights: Mapping[str, Tensor], progress: Callable[[int, str], None]
 ) -> tuple[dict[Subnet, Statistics], dict[Subnet, Answers]]:
-    """Statistics of every subnet, from training images, and its answers on validation and test images."""
+    """Statistics of every subnet that needs some, from training inputs, and its answers on validation and test images."""
     space, images = job.architecture.space, job.tensors(job.task.train)[0][: job.recipe.calibration]
     validation, test = job.tensors(job.task.validation), job.tensors(job.task.test)
     statistics: dict[Subnet, Statistics] = {}
     answers: dict[Subnet, Answers] = {}
     for done, subnet in enumerate(space.enumerate(), 1):
         plan = job.architecture.plan(space.parse(subnet))
-        statistics[subnet] = calibrate(plan, weights, torch.split(images, BATCH))
-        program = bind(plan, views(weights), by_statistics(plan, views(weights), *statistics[subnet]))
+        if norms(plan):
+            statistics[subnet] = calibrate(plan, weights, torch.split(images, BATCH))
+        program = bind(plan, views(weights), by_statistics(plan, views(weights), *statistics.get(subnet, NO_STATISTICS)))
         answers[subnet] = Answers(correct(program, *validation), correct(program, *test))
-        progress(done, f"calibrated {subnet}: {answers[subnet].validation.mean():.1%}")
+        progress(done, f"{'calibrated' if subnet in statistics else 'evaluated'} {subnet}: {answers[subnet].validation.mean():.1%}")
     return statistics, answers
 
 

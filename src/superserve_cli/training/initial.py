@@ -27,6 +27,8 @@ HEAD: Final = 0.01
 """Standard deviation of a classifier: its first answers are nearly uniform."""
 TABLE: Final = 0.02
 """Standard deviation of embeddings, as in BERT and GPT-2."""
+PLACES: Final = 1.0
+"""Standard deviation of the vectors of places in an image: smaller ones drown in the patches, and attention is slow to find them."""
 
 
 class Start(NamedTuple):
@@ -104,7 +106,7 @@ def _starts(plan: Plan, ending: Ending, residual: Ending) -> Iterator[Start]:  #
             case Embed(words, positions, types):
                 yield from (Start(table, TABLE) for table in (words, positions, types))
             case Positions(table):
-                yield Start(table, TABLE)
+                yield Start(table, PLACES)
             case _:
                 pass
 

@@ -1,12 +1,15 @@
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from superserve_cli.errors import BadOption
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a build yields. On one machine, two builds of one recipe yield the same tensors."""
+    """Everything that decides what a build yields. On one machine, two builds of one recipe yield the same tensors.
+
+    The defaults are those of the family conv; `of` takes those of any family.
+    """
 
     family: str = "conv"
     task: str = "glyphs"
@@ -25,6 +28,11 @@ class Recipe:
         if self.seed < 0:
             raise BadOption(f"the seed is {self.seed}", hint="take 0 or more")
 
+    @classmethod
+    def of(cls, family: str, **chosen: Any) -> "Recipe":
+        """The recipe of a family, with what was chosen otherwise; None is no choice."""
+        return cls(**{"family": family, **OWN.get(family, {}), **{name: value for name, value in chosen.items() if value is not None}})
+
     def to_json(self) -> dict[str, Any]:
         """The fields as plain data."""
         return asdict(self)
@@ -32,6 +40,13 @@ class Recipe:
     @property
     def command(self) -> str:
         """The command line that follows this recipe."""
-        options = ("family", "task", "seed", "steps", "device")
-        said = [f"--{f.name} {getattr(self, f.name)}" for f in fields(self) if f.name in options and getattr(self, f.name) != f.default]
+        usual = {**Recipe.of(self.family).to_json(), "family": Recipe.family}
+        said = [f"--{f.name} {getattr(self, f.name)}" for f in fields(self) if f.name in OPTIONS and getattr(self, f.name) != usual[f.name]]
         return " ".join(["superserve build", *said])
+
+
+OPTIONS: Final = ("family", "task", "seed", "steps", "device")
+OWN: Final[dict[str, dict[str, Any]]] = {
+    "transformer": {"steps": 1200, "learning_rate": 2e-3, "weight_decay": 0.05},
+}
+"""What the recipe of a family has otherwise."""

@@ -42,6 +42,8 @@ SETTINGS: Final = {
     "epsilon": "layer_norm_eps",
 }
 """Settings of the family, and their names in config.json."""
+SHARED: Final = {"depth_mult": "layers", "width_mult": "heads"}
+"""Shares, and what they are shares of: one that would leave nothing of a small model is left out."""
 NEEDED: Final = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
 """What config.json has to say where it says anything about it."""
 SIZES: Final = {
@@ -84,6 +86,9 @@ def _present(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _architecture(file: Path, found: Mapping[str, Tensor]) -> DynaBert:
     config = file.with_name(CONFIG)
     settings = _shown(found) | (_configured(config) if file.name in FILES and config.is_file() else {})
+    for mult, of in SHARED.items():
+        if isinstance(count := settings.get(of), int):
+            settings[mult] = tuple(share for share in getattr(DynaBert, mult) if round(share * count))
     try:
         positions = settings.get("positions", LENGTH)
         return DynaBert(shape=(PLANES, min(LENGTH, positions) if isinstance(positions, int) else LENGTH), **settings)
