@@ -7,6 +7,7 @@ import pytest
 
 from superserve_cli import tasks
 from superserve_cli.errors import BadFile, SuperserveError, Unknown
+from superserve_cli.tasks.digit_tokens import words
 
 IMAGES = np.random.default_rng(0).random((40, 1, 8, 8))
 LABELS = np.arange(40) % 4
@@ -102,3 +103,23 @@ def test_a_plain_array_and_a_missing_file_are_refused(tmp_path: Path) -> None:
         tasks.load(f"npz:{tmp_path / 'one.npy'}")
     with pytest.raises(BadFile, match="there is no"):
         tasks.load(f"npz:{tmp_path / 'none.npz'}")
+
+
+def test_digit_tokens_are_the_digits_as_words() -> None:
+    task, images = tasks.load("digit-tokens", 1), tasks.load("digits", 1)
+    assert task.shape == (16,)
+    assert task.train.x.dtype == np.int64
+    assert [len(s.y) for s in (task.train, task.validation, task.test)] == [898, 180, 719]
+    assert np.array_equal(task.test.y, images.test.y)
+    assert task.train.x.min() >= 1
+    assert task.train.x.max() <= 256
+
+
+def test_a_word_says_which_patch_it_is_and_which_of_its_pixels_are_dark() -> None:
+    image = np.zeros((1, 8, 8))
+    image[0, 0, 2:4] = 16  # the upper two pixels of the second patch
+    image[0, 7, 7] = 8  # the last pixel of the last patch
+    image[0, 7, 6] = 7  # not dark enough
+    expected = 1 + 16 * np.arange(16)
+    expected[[1, 15]] += (1 + 2, 8)
+    assert words(image).tolist() == [expected.tolist()]

@@ -50,7 +50,7 @@ class Layerwise:
     shape: tuple[int, ...]
     classes: int
     kind: Kind = "decoder"
-    words: int = 82
+    words: int = 257
     width: int = 48
     inner: int = 128
     layers: int = 6
@@ -63,7 +63,7 @@ class Layerwise:
     padding: int = 0
     epsilon: float = 1e-5
     rotary: float = 10_000.0
-    scale_embeddings: float = 1.0
+    scale_embeddings: float = 12.0
     scale_depth: float = 1.4
     positions: int = 512
     types: int = 2

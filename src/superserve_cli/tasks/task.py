@@ -1,28 +1,28 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Split(NamedTuple):
-    """Labelled images: `x` (n, channels, height, width) float32, `y` (n,) int64 class indices."""
+    """Labelled inputs: `x` float32 images (n, channels, height, width) or int64 words (n, length), `y` (n,) int64 class indices."""
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Task:
-    """An image classification task. `shape` is (channels, height, width) of one image; `make` yields a split by its name.
+    """A classification task. `shape` is that of one input: (channels, height, width) or (length,); `make` yields a split by its name.
 
     Each split is made when it is first asked for: a load generator that sends test images never waits for training data.
     """
 
     name: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     labels: tuple[str, ...]
     make: Callable[[str], Split]
 
