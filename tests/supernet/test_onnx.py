@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.layers import RELU, Flatten, Plan
 from superserve_cli.supernet.onnx import Control, described, export_subnet, export_tensors, export_whole, verify
 from superserve_cli.supernet.onnx.columns import aligned
+from superserve_cli.supernet.onnx.write import enough_memory, room_for
 from superserve_cli.supernet.supernet import Statistics
 from tests.supernet.drawn_nets import SMALL, drawn
 from tests.supernet.test_insertion import NETS as MODULES
@@ -250,6 +252,27 @@ def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     with pytest.raises(BadFile, match="cannot write"):
         export_subnet(SHIPPED, FULL, tmp_path / "file" / "one.onnx")
+
+
+def test_want_of_room_is_one_line_before_anything_is_written() -> None:
+    room_for(Path("a.onnx"), 10**9, disk=10**9, memory=3 * 10**9)
+    with pytest.raises(BadFile, match=r"a.onnx needs 2.0 GB, and 1.0 GB are free"):
+        room_for(Path("a.onnx"), 2 * 10**9, disk=10**9, memory=10**12)
+    with pytest.raises(SuperserveError, match=r"needs 6.0 GB of memory, and 1.0 GB are available"):
+        room_for(Path("a.onnx"), 2 * 10**9, disk=10**12, memory=10**9)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), EncodeError("Failed to serialize")]
+)
+def test_running_out_of_memory_is_one_line(error: Exception) -> None:
+    with pytest.raises(SuperserveError, match="not enough memory"), enough_memory(Path("a.onnx")):
+        raise error
+
+
+def test_other_failures_of_the_libraries_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shape"), enough_memory(Path("a.onnx")):
+        raise RuntimeError("shape")
 
 
 def test_tensors_of_a_subnet_are_written_with_what_they_are(tmp_path: Path) -> None:
