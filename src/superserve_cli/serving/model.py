@@ -54,7 +54,7 @@ class Model:
             raise Invalid(
                 f"input {INPUT!r} must be {self.datatype} of shape {self._shape(-1)}, not {tensor.datatype} of {list(data.shape)}"
             )
-        return self._known(data)
+        return self._known(data) if self.vocabulary else data
 
     def raw_rows(self, body: bytes) -> NDArray[Any]:
         """The rows that a body without JSON holds (binary tensor data extension, header length 0); raises Invalid."""

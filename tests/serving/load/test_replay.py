@@ -136,6 +136,8 @@ def serving(behaviour: Behaviour = in_time, binary: bool = True) -> Iterator[Ser
         listening.set()
         await over.wait()
         listener.close()
+        for _ in range(8):  # whoever has just been accepted begins to talk: a task that never began would leave its connection open
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
