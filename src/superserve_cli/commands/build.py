@@ -20,9 +20,9 @@ def build(
         Path | None,
         typer.Option(
             "--from",
-            metavar="FILE",
-            help="Import a trained SuperNet instead of training one: a local checkpoint of --family, read strictly and without running "
-            "its code.",
+            metavar="FILE|DIR",
+            help="Import a trained SuperNet instead of training one: a local checkpoint of --family, or the folder that holds it and its "
+            "config.json (dynabert, layerwise), read strictly and without running its code.",
         ),
     ] = None,
     family: Annotated[str, typer.Option(help="The architecture; see `superserve list families`.")] = "conv",
