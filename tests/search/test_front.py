@@ -45,7 +45,7 @@ def brute(points: Points) -> set[str]:
 
 
 def test_a_small_space_is_looked_at_whole() -> None:
-    found = find(GENES, judge)
+    found = find(GENES, judge, size=20)
     assert found.whole
     assert found.judged == SPACE.size
     assert set(ids(found.points)) == brute(judge(GENES.all()))
@@ -74,6 +74,16 @@ def test_when_the_time_is_up_there_is_a_front_and_it_says_so() -> None:
     assert found.timed_out
     assert len(found.hypervolumes) == 5
     assert len(found.points.latency)
+
+
+def test_a_front_that_is_short_is_filled_up_with_what_is_just_behind_it() -> None:
+    found = evolve(GENES, judge, size=500)
+    kept = found.points.and_(found.near)
+    assert len(set(ids(kept))) == len(kept.latency) == 500
+    assert not set(ids(found.near)) & set(ids(found.points))
+    every = judge(GENES.all())
+    second = best(every.at(np.array([i for i, subnet in enumerate(ids(every)) if subnet not in ids(found.points)])))
+    assert set(ids(second)) <= set(ids(found.near))
 
 
 points = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=30).map(

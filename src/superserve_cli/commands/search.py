@@ -35,7 +35,7 @@ def search(
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="The batch size whose latency counts.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: one less than the cores).", min=1, show_default=False)] = None,
-    size: Annotated[int, typer.Option(min=2, help="How many subnets the front may have.")] = 1000,
+    size: Annotated[int, typer.Option(min=2, help="How many subnets to keep: the front, and those nearest to it.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Decides which subnets are tried.")] = 0,
     minutes: Annotated[float, typer.Option(min=0.05, help="About how long measuring and searching may take (fit:N comes on top).")] = 2,
     plot: Annotated[Path | None, typer.Option(help="A picture of the front: .svg, .html or .png.", show_default=False)] = None,
@@ -96,13 +96,13 @@ def _show(held: "SuperNet", found: "Found", folder: Path, plot: Path | None, jso
         console.as_json(_json(found, folder, plot, len(strangers)))
     else:
         column = "MACs (stand-in)" if found.accuracy.stands_in else "accuracy"
-        shown = [found.rows[i] for i in _spread(len(found.rows))]
+        shown = found.spread(SHOWN)
         written = f"Written to {folder}/supernet.json" + (f" and {plot}" if plot else "")
         console.table(
-            f"{len(shown)} of the {len(found.rows)} subnets on the predicted front of {held.name}",
+            f"{len(shown)} of the {len(found.front.points.latency):,} subnets on the predicted front of {held.name}",
             ("subnet", "latency, ms", column),
             [(row["subnet"], f"{row['latency_ms']:.3f}", _accuracy(row)) for row in shown],
-            caption=f"{_judged(found)}\n{written}",
+            caption=f"{_judged(found)}{_near(found)}\n{written}",
         )
     for line in _errors(found):
         console.note(line)
@@ -110,12 +110,6 @@ def _show(held: "SuperNet", found: "Found", folder: Path, plot: Path | None, jso
         console.warn("no accuracy is known: the front ranks subnets by their multiply-accumulates, not by how good they are")
     if strangers:
         console.note(f"{len(strangers)} of them have no statistics yet: superserve calibrate {folder} --subnets pareto")
-
-
-def _spread(count: int) -> list[int]:
-    from superserve_cli.profiles.asked import spread
-
-    return [int(i) for i in spread([str(i) for i in range(count)], min(count, SHOWN))]
 
 
 def _accuracy(row: dict[str, Any]) -> str:
@@ -128,6 +122,11 @@ def _judged(found: "Found") -> str:
     generations = len(found.front.hypervolumes) - 1
     over = ", when the time was up" if found.front.timed_out else ""
     return f"{found.front.judged:,} subnets were judged in {generations} generations{over}."
+
+
+def _near(found: "Found") -> str:
+    near = len(found.front.near.latency)
+    return f"\n{near:,} more are kept that are just behind it: predictions err." if near else ""
 
 
 def _errors(found: "Found") -> list[str]:
@@ -153,6 +152,7 @@ def _json(found: "Found", folder: Path, plot: Path | None, strangers: int) -> di
         "whole_space": found.front.whole,
         "judged": found.front.judged,
         "timed_out": found.front.timed_out,
+        "on_front": len(found.subnets) - len(found.front.near.latency),
         "without_statistics": strangers,
         "front": found.rows,
     }

@@ -7,14 +7,14 @@ from typing import Any
 
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.search.accuracy import Accuracy
-from superserve_cli.search.front import Front, Points
+from superserve_cli.search.front import Front, Points, thinned
 from superserve_cli.search.genes import Genes
 from superserve_cli.search.latency import Latency
 
 
 @dataclass(frozen=True)
 class Found:
-    """The predicted front of a SuperNet: `points`, at most as many as were asked for, of all that are on `front`."""
+    """The predicted front of a SuperNet: `points`, at most as many as were asked for, of those on `front` and near it."""
 
     genes: Genes
     points: Points
@@ -30,8 +30,16 @@ class Found:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Each point with its latency, and its accuracy, or the number that stands in for one."""
+        return self._rows(self.subnets, self.points)
+
+    def spread(self, count: int) -> list[dict[str, Any]]:
+        """`count` points of the front itself, evenly spread along it."""
+        points = thinned(self.front.points, count)
+        return self._rows(self.genes.decode(points.codes), points)
+
+    def _rows(self, subnets: list[Subnet], points: Points) -> list[dict[str, Any]]:
         what = "stand_in" if self.accuracy.stands_in else "accuracy"
-        columns = zip(self.subnets, self.points.latency.tolist(), self.points.accuracy.tolist(), strict=True)
+        columns = zip(subnets, points.latency.tolist(), points.accuracy.tolist(), strict=True)
         return [{"subnet": subnet, "latency_ms": round(ms, 6), what: round(accuracy, 6)} for subnet, ms, accuracy in columns]
 
     @property
@@ -46,6 +54,7 @@ class Found:
                 "accuracy_from": self.accuracy.source,
                 "scale": self.latency.scale,
                 "errors": self.errors,
+                "near": len(self.front.near.latency),
                 "subnets": subnets,
             },
         }

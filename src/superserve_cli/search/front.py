@@ -46,9 +46,13 @@ Judge = Callable[[Codes], Points]
 
 @dataclass(frozen=True)
 class Front:
-    """The Pareto front, the fastest first; `hypervolumes` by generation, of which there is one where the whole space was looked at."""
+    """The Pareto front, the fastest first; `hypervolumes` by generation, of which there is one where the whole space was looked at.
+
+    `near` are subnets just behind the front, the nearest first: predictions err, and they may well be on the measured one.
+    """
 
     points: Points
+    near: Points
     hypervolumes: tuple[float, ...]
     judged: int
     whole: bool
@@ -61,6 +65,22 @@ def best(points: Points) -> Points:
     sorted_ = points.accuracy[order]
     before = np.concatenate(([-np.inf], np.maximum.accumulate(sorted_)[:-1]))
     return points.at(order[sorted_ > before])
+
+
+def behind(points: Points, size: int) -> Points:
+    """At most `size` different points that are not the best: the best of those without the best, the best without these, and so on."""
+    rest = points.at(np.unique(points.codes, axis=0, return_index=True)[1])
+    rest = _without(rest, best(rest))
+    found = rest.at(np.arange(0))
+    while len(found.latency) < size and len(rest.latency):
+        layer = best(rest)
+        rest, found = _without(rest, layer), found.and_(layer)
+    return found.at(np.arange(min(size, len(found.latency))))
+
+
+def _without(points: Points, some: Points) -> Points:
+    gone = {code.tobytes() for code in some.codes}
+    return points.at(np.array([i for i, code in enumerate(points.codes) if code.tobytes() not in gone], int))
 
 
 def hypervolume(front: Points, slowest: float, worst: float) -> float:
@@ -88,20 +108,22 @@ def _steps(values: Numbers) -> Numbers:
     return np.abs(np.diff(values, prepend=values[0])) / (span or 1.0)
 
 
-def find(genes: Genes, judge: Judge, *, seed: int = 0, seconds: float = 60, progress: Progress = silent) -> Front:
-    """The front of a space: of all its subnets where they are few, else by evolution."""
+def find(genes: Genes, judge: Judge, *, size: int, seed: int = 0, seconds: float = 60, progress: Progress = silent) -> Front:
+    """The front of a space: of all its subnets where they are few, else by evolution, filled up to `size` with what is near."""
     if genes.space.size <= SMALL:
         points = judge(genes.all())
         progress(len(points.latency), len(points.latency), "the whole space")
         found = best(points)
-        return Front(found, (hypervolume(found, points.latency.max(), points.accuracy.min()),), len(points.latency), whole=True)
-    return evolve(genes, judge, seed=seed, seconds=seconds, progress=progress)
+        volume = hypervolume(found, points.latency.max(), points.accuracy.min())
+        return Front(found, points.at(np.arange(0)), (volume,), len(points.latency), whole=True)
+    return evolve(genes, judge, size=size, seed=seed, seconds=seconds, progress=progress)
 
 
 def evolve(
     genes: Genes,
     judge: Judge,
     *,
+    size: int = 0,
     seed: int = 0,
     seconds: float = 60,
     generations: int = GENERATIONS,
@@ -116,16 +138,18 @@ def evolve(
     rng, begun = np.random.default_rng(seed), clock()
     everything = judge(_first(genes, rng))
     slowest, worst = everything.latency.max(), everything.accuracy.min()
-    front = best(everything)
+    front, near = best(everything), behind(everything, size)
     volumes, judged, out = [hypervolume(front, slowest, worst)], len(everything.latency), False
     while len(volumes) <= generations and not _settled(volumes) and not out:
         children = judge(_children(genes, front, rng))
-        front = best(front.and_(children))
+        seen = front.and_(near).and_(children)
+        front = best(seen)
+        near = behind(seen, size - len(front.latency))
         volumes.append(hypervolume(front, slowest, worst))
         judged += len(children.latency)
         progress(len(volumes) - 1, generations, f"{len(front.latency)} on the front")
         out = clock() - begun > seconds
-    return Front(front, tuple(volumes), judged, whole=False, timed_out=out and not _settled(volumes))
+    return Front(front, near, tuple(volumes), judged, whole=False, timed_out=out and not _settled(volumes))
 
 
 def _first(genes: Genes, rng: np.random.Generator) -> Codes:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from superserve_cli.core.nouns import Progress, Subnet, silent
 from superserve_cli.search import front as fronts
 from superserve_cli.search import table as tables
@@ -55,11 +57,12 @@ def measured(
 def search(
     latency: Latency, accuracy: Accuracy, *, size: int = 1000, seed: int = 0, seconds: float = 60, progress: Progress = silent
 ) -> Found:
-    """The predicted Pareto front of at most `size` subnets."""
+    """The predicted Pareto front of at most `size` subnets; where it has fewer, with those that are nearest to it."""
     genes = latency.sum_ns.parts.genes
 
     def judge(codes: Codes) -> fronts.Points:
         return fronts.Points(codes, latency(codes), accuracy.of(codes))
 
-    front = fronts.find(genes, judge, seed=seed, seconds=seconds, progress=progress)
-    return Found(genes, fronts.thinned(front.points, size), front, latency, accuracy)
+    front = fronts.find(genes, judge, size=size, seed=seed, seconds=seconds, progress=progress)
+    points = fronts.thinned(front.points, size).and_(front.near)
+    return Found(genes, points.at(np.lexsort((points.accuracy, points.latency))), front, latency, accuracy)
