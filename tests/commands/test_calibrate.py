@@ -102,6 +102,7 @@ def test_a_check_shows_what_own_statistics_are_worth_and_changes_nothing(folder:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        ([], "which SuperNet?"),
         (["none"], "there is no none"),
         (["net", "--subnets", "some"], "--subnets is 'some'"),
         (["net", "--subnets", "d999-w1-e0.5"], "depth is 'd999'"),

@@ -11,7 +11,7 @@ from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.plan import norms
 from superserve_cli.training import part
 from superserve_cli.training.calibrate import calibrate
-from superserve_cli.training.calibration import Calibration, calibrated, finished, measure
+from superserve_cli.training.calibration import Calibration, calibrated, finished, measure, rated
 from superserve_cli.training.images import Images, images
 from superserve_cli.training.shared import both, shared, worth
 
@@ -88,12 +88,12 @@ def test_what_belongs_to_other_images_or_another_supernet_is_refused(tmp_path: P
 
 def test_the_metadata_say_where_statistics_come_from(tmp_path: Path) -> None:
     first = of(BARE, tmp_path, IDS[:1])
-    once = calibrated(first, measure(first, {}), None)
+    once = calibrated(first, measure(first, {}))
     assert {name: once.metadata["statistics"][name] for name in ("data", "images", "batch", "seed", "subnets")} == {
         "data": "noise", "images": 40, "batch": 16, "seed": 0, "subnets": 1,
     }  # fmt: skip
     second = of(once, tmp_path, IDS[1:3], seed=1)
-    twice = calibrated(second, measure(second, {}), None)
+    twice = calibrated(second, measure(second, {}))
     assert twice.subnets == tuple(sorted(IDS[:3], key=NET.space.order))
     assert [entry["seed"] for entry in twice.metadata["statistics"]["earlier"]] == [0]
     assert twice.hash != once.hash != BARE.hash
@@ -104,7 +104,7 @@ def test_accuracies_that_were_known_are_measured_anew(tmp_path: Path) -> None:
     run = of(NET, tmp_path, (cheapest,))
     task = tasks.load("glyphs")
     fewer = replace(task, make=lambda split: tasks.Split(*(part[:200] for part in task.make(split))))
-    again = calibrated(run, measure(run, {}), fewer)
+    again = rated(calibrated(run, measure(run, {})), run.rated, fewer)
     row = again.metadata["subnets"][cheapest]
     assert row["test"] < NET.metadata["subnets"][cheapest]["test"]  # noise has other statistics than glyphs
     assert row["macs"] == NET.metadata["subnets"][cheapest]["macs"]

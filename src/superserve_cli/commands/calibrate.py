@@ -19,7 +19,10 @@ DATA = (
 
 
 def calibrate(
-    supernet: Annotated[Path, typer.Argument(help="Folder of a SuperNet, which is written anew.", show_default=False)],
+    supernet: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a SuperNet, which is written anew; with --check also none: the shipped one.", show_default=False),
+    ] = None,
     data: Annotated[str | None, typer.Option(help=DATA, show_default=False)] = None,
     subnets: Annotated[str, typer.Option(help=SUBNETS)] = "pareto",
     images: Annotated[int, typer.Option(help="How many images, drawn at random.", min=1)] = 2000,
@@ -34,17 +37,21 @@ def calibrate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure SubnetNorm statistics of subnets, without which they do not run. After Ctrl-C the same command goes on."""
+    from superserve_cli import console
     from superserve_cli import supernet as supernets
+    from superserve_cli.errors import BadOption
     from superserve_cli.supernet.asked import subnets as asked
     from superserve_cli.supernet.devices import device as named
     from superserve_cli.training import calibration, part
     from superserve_cli.training import images as sources
 
+    if supernet is None and not check:
+        raise BadOption("which SuperNet?", hint="name its folder; the shipped one is calibrated")
     where = named(device)
     held = supernets.load(supernet)
     chosen = asked(held, subnets, seed)
     _use(threads)
-    if check:
+    if check or supernet is None:
         _check(held, chosen, data, json)
         return
     source = sources.images(held, data, images, batch, seed)
@@ -55,7 +62,10 @@ def calibrate(
     run = calibration.Calibration(held, todo, source, where, supernet / part.NAME)
     task, earlier = run.task(), _earlier(run)
     _say(run)
-    changed = calibration.calibrated(run, _measured(run, earlier), task)
+    changed = calibration.calibrated(run, _measured(run, earlier))
+    if task is not None:
+        with _kept(run.path), console.progress("accuracy") as progress:
+            changed = calibration.rated(changed, run.rated, task, progress)
     supernets.save(supernet, changed)
     run.path.unlink(missing_ok=True)
     _show(supernet, held, changed, len(todo), len(chosen) - len(todo), json)

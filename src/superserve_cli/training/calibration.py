@@ -81,14 +81,13 @@ def _told(calibration: Calibration, before: int, subnet: Subnet, progress: Progr
         progress(before * steps + step, len(calibration.subnets) * steps, subnet)
 
 
-def calibrated(calibration: Calibration, found: Mapping[Subnet, Statistics], task: tasks.Task | None) -> SuperNet:
-    """The SuperNet with the new statistics, and in its metadata where they come from; known accuracies are measured anew."""
+def calibrated(calibration: Calibration, found: Mapping[Subnet, Statistics]) -> SuperNet:
+    """The SuperNet with the new statistics, and in its metadata where they come from."""
     old = calibration.supernet
     statistics = {**old.statistics, **found}
     ordered = {subnet: statistics[subnet] for subnet in sorted(statistics, key=old.space.order)}
     metadata = {**old.metadata, "statistics": _provenance(calibration)}
-    new = replace(old, statistics=ordered, metadata=metadata, _programs={})
-    return new if task is None else _rated(new, calibration.rated, task)
+    return replace(old, statistics=ordered, metadata=metadata, _programs={})
 
 
 def _provenance(calibration: Calibration) -> dict[str, Any]:
@@ -100,16 +99,17 @@ def _provenance(calibration: Calibration) -> dict[str, Any]:
     return {**about, "created": provenance.created(), "subnets": len(calibration.subnets), **({"earlier": earlier} if earlier else {})}
 
 
-def _rated(supernet: SuperNet, subnets: list[Subnet], task: tasks.Task) -> SuperNet:
+def rated(supernet: SuperNet, subnets: list[Subnet], task: tasks.Task, progress: Progress = silent) -> SuperNet:
     """The SuperNet with accuracies of some subnets measured anew, and the front and its spread that follow."""
     validation, test = ((torch.from_numpy(split.x), torch.from_numpy(split.y)) for split in (task.validation, task.test))
-    rows = dict(supernet.metadata["subnets"])
-    for subnet in subnets:
+    rows, answers = dict(supernet.metadata["subnets"]), {}
+    for done, subnet in enumerate(subnets, 1):
         program = supernet.program(subnet)
-        right = {"validation": correct(program, *validation), "test": correct(program, *test)}
-        rows[subnet] = {**rows[subnet], **{split: float(answers.mean()) for split, answers in right.items()}}
+        answers[subnet] = correct(program, *test)
+        rows[subnet] = {**rows[subnet], "validation": float(correct(program, *validation).mean()), "test": float(answers[subnet].mean())}
+        progress(done, len(subnets), subnet)
     known = {subnet: row for subnet, row in rows.items() if "validation" in row}
     best = front({subnet: int(row["macs"]) for subnet, row in known.items()}, {subnet: row["validation"] for subnet, row in known.items()})
-    span = spread([correct(supernet.program(subnet), *test) for subnet in best])
+    span = spread([answers[subnet] if subnet in answers else correct(supernet.program(subnet), *test) for subnet in best])
     figures = {"accuracy": span.accuracy, "standard_error": span.standard_error, "images": len(task.test.y)}
     return replace(supernet, metadata={**supernet.metadata, "subnets": rows, "front": list(best), "spread": figures})
