@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from superserve_cli import supernet
+from superserve_cli.errors import BadOption
 from superserve_cli.supernet import Elastic, Statistics, SuperNet, boxes, subnetact
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.extract import extract
@@ -129,6 +130,23 @@ def test_the_module_is_not_changed_and_shares_no_memory() -> None:
     net = subnetact(model, Elastic(), IMAGES)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert not {t.data_ptr() for t in net.weights.values()} & {t.data_ptr() for t in model.state_dict().values()}
+
+
+class Remembers(ResNet):
+    """A forward that keeps something, and adds a tensor that is nobody's parameter."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = x
+        return super().forward(x) + torch.zeros(5)
+
+
+def test_tracing_leaves_nothing_behind_on_the_module() -> None:
+    model = randomised(Remembers())
+    before = {path: dict(vars(module)) for path, module in model.named_modules()}
+    with pytest.raises(BadOption, match="add of something that is no activation"):
+        subnetact(model, Elastic(), IMAGES)
+    assert isinstance(vars(model).pop("seen"), Tensor)
+    assert {path: dict(vars(module)) for path, module in model.named_modules()} == before
 
 
 def selects(net: SuperNet, subnet: str) -> list[tuple[int, ...]]:

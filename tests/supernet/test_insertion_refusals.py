@@ -56,6 +56,7 @@ FUNCTIONS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str]] = {
     "a function": (lambda m, x: torch.cumsum(x, 1), "between: cumsum is not supported"),
     "a method": (lambda m, x: x.roll(1), "between: roll is not supported"),
     "a number added": (lambda m, x: x + 1, "between: add of something that is no activation"),
+    "a constant added": (lambda m, x: x + torch.ones(4, 1, 16), "between: add of something that is no activation"),
     "a factor": (lambda m, x: x * m.scale, "between: a multiplication with a parameter"),
     "a functional convolution": (lambda m, x: F.conv2d(x, m.conv.weight), "between: conv2d is not supported"),
     "two inputs": (lambda m, x: torch.maximum(x, m.conv(x)), "between: maximum takes 2 tensors"),

@@ -13,7 +13,7 @@ from superserve_cli.supernet.layers import WeightSlice
 def rows(graph: Graph, node: fx.Node) -> WeightSlice | None:
     """The parameter, or the slice of one, that a call yields whatever comes in; None for anything else."""
     if node.op == "get_attr":
-        return WeightSlice.prefix(joined(graph.path, str(node.target)), *graph.values[node].shape)
+        return _registered(graph, str(node.target), graph.values[node])
     if node.op == "call_module":
         return _embedded(graph, node)
     if node.target is operator.getitem and isinstance(source := node.args[0], fx.Node):
@@ -22,6 +22,12 @@ def rows(graph: Graph, node: fx.Node) -> WeightSlice | None:
     if node.target == "unsqueeze" and isinstance(source := node.args[0], fx.Node) and node.args[1] == 0:
         return rows(graph, source)
     return None
+
+
+def _registered(graph: Graph, name: str, value: Tensor) -> WeightSlice | None:
+    """A whole parameter or buffer; other tensors have no name to be kept by."""
+    known = name in dict(graph.module.named_parameters()) or name in dict(graph.module.named_buffers())
+    return WeightSlice.prefix(joined(graph.path, name), *value.shape) if known and value.dtype == torch.float32 else None
 
 
 def _indexed(table: WeightSlice, index: object) -> WeightSlice | None:

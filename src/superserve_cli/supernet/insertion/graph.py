@@ -1,6 +1,7 @@
 """A module's forward pass as a graph of calls (torch.fx), with what each call yields for an example."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,17 +67,29 @@ def trace(module: nn.Module, path: str, leaves: Callable[[nn.Module], bool], exa
     `leaves` tells the modules whose calls stay whole; those of PyTorch's own do, except Sequential and alike.
     """
     tracer = _Tracer(leaves)
-    try:
-        graph = tracer.trace(module)
-    except FAILURES as error:
-        where = joined(path, tracer.within) or "the module's forward"
-        raise BadOption(
-            f"{where} cannot be traced: {_line(error)}", hint="what runs may not depend on the data: no `if`, loop or len() on tensors"
-        ) from error
-    values = _Values(fx.GraphModule(module, graph, type(module).__name__))
-    with torch.no_grad():
-        values.run(*(each.clone() for each in example))
+    with _left_alone(module):
+        try:
+            graph = tracer.trace(module)
+        except FAILURES as error:
+            where = joined(path, tracer.within) or "the module's forward"
+            hint = "what runs may not depend on the data: no `if`, loop or len() on tensors"
+            raise BadOption(f"{where} cannot be traced: {_line(error)}", hint=hint) from error
+        values = _Values(fx.GraphModule(module, graph, type(module).__name__))
+        with torch.no_grad():
+            values.run(*(each.clone() for each in example))
     return Graph(path, module, tuple(graph.nodes), {node: values.seen[node.name] for node in graph.nodes})
+
+
+@contextmanager
+def _left_alone(module: nn.Module) -> Iterator[None]:
+    """Takes away what tracing, or a forward that remembers things, leaves on a module and those inside it."""
+    before = [(vars(each), dict(vars(each))) for each in module.modules()]
+    try:
+        yield
+    finally:
+        for attributes, kept in before:
+            attributes.clear()
+            attributes.update(kept)
 
 
 def _line(error: Exception) -> str:
