@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from superserve_cli.supernet.conv import ConvNet
+from superserve_cli.supernet.dynabert import DynaBert
 from superserve_cli.supernet.families import Architecture, parameters
 from superserve_cli.supernet.layerwise import Layerwise
 from superserve_cli.supernet.plan import norms
@@ -14,6 +15,7 @@ from superserve_cli.supernet.supernet import Statistics, SuperNet, channels_last
 
 IMAGES = ConvNet((1, 8, 8), 3, widths=(16, 16, 16), depth=(1, 2), width=(0.5, 1.0), expand=(0.5,))
 WORDS = Layerwise((6,), 3, kind="encoder", words=20, width=8, inner=16, layers=3, heads=2, key_heads=2, pool="first")
+PAIRS = DynaBert((2, 6), 3, hidden=8, heads=2, ffn=16, layers=2, vocabulary=20, positions=8, depth_mult=(0.5, 1.0), width_mult=(0.5, 1.0))
 SOME_IMAGES = ("d111-w0.5-e0.5", "d211-w1-e0.5", "d222-w1-e0.5")
 
 
@@ -33,6 +35,11 @@ def images(**metadata: Any) -> SuperNet:
 def words(**metadata: Any) -> SuperNet:
     """A SuperNet of words, which needs no statistics."""
     return random_net("layerwise", WORDS, name="words", **metadata)
+
+
+def pairs(**metadata: Any) -> SuperNet:
+    """A SuperNet of words and of the sentences that they belong to, as BERT reads them."""
+    return random_net("dynabert", PAIRS, name="pairs", **metadata)
 
 
 def declared(accuracies: Mapping[str, float]) -> dict[str, Any]:

@@ -4,11 +4,15 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from superserve_cli import supernet
 from superserve_cli.errors import BadFile, BadOption, Unknown
+from superserve_cli.serving.profiling import inputs
 from superserve_cli.serving.workers.onnx_worker import OnnxWorker
+from superserve_cli.serving.workers.resident import hold
 from superserve_cli.serving.workers.torch_worker import TorchWorker
+from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.onnx import export_subnet, export_whole
-from tests.serving.nets import SOME_IMAGES, images, words
+from tests.serving.nets import SOME_IMAGES, images, pairs, words
 
 NET, WORDS = images(), words()
 X = np.random.default_rng(0).standard_normal((5, 1, 8, 8)).astype(np.float32)
@@ -42,13 +46,18 @@ def test_exported_files_answer_as_the_supernet_does(form: str, request: pytest.F
             worker.warm_up(SOME_IMAGES, [1, 5])
 
 
-def test_words_stay_whole_numbers(tmp_path: Path) -> None:
-    export_whole(WORDS, [*WORDS.space.enumerate()], tmp_path / "words.onnx", verify=False)
-    x = np.random.default_rng(0).integers(0, 20, (4, 6))
-    worker, torch = OnnxWorker(tmp_path / "words.onnx", threads=1), TorchWorker(WORDS, threads=1)
-    worker.warm_up(["d1"], [2])
-    for subnet in worker.subnets:
-        np.testing.assert_allclose(worker.infer(subnet, x), torch.infer(subnet, x), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("net", [words(), pairs()], ids=["words", "pairs"])
+def test_words_stay_whole_numbers(tmp_path: Path, net: SuperNet) -> None:
+    subnets = [*net.space.enumerate()]
+    export_whole(net, subnets, tmp_path / "words.onnx", verify=False)
+    supernet.save(tmp_path, net)
+    held, exported = hold(tmp_path, threads=1), hold(tmp_path / "words.onnx", threads=1)
+    assert exported.model == held.model
+    x = inputs(held.model, 4, seed=0)
+    for one in (held, exported):
+        one.worker.warm_up(subnets, [2])
+    for subnet in subnets:
+        np.testing.assert_allclose(exported.worker.infer(subnet, x), held.worker.infer(subnet, x), rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_may_be_strided_or_of_another_type(whole: Path) -> None:
