@@ -67,6 +67,16 @@ def test_one_file_answers_for_every_shipped_subnet(subnet: str, whole: Path) -> 
         assert close(*answers(SHIPPED, whole, subnet, batch))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif("CUDAExecutionProvider" not in onnxruntime.get_available_providers(), reason="ONNX Runtime has no CUDA here")
+def test_one_file_answers_on_a_gpu_too(whole: Path) -> None:
+    session, held = verify.opened(whole, [("CUDAExecutionProvider", {"use_tf32": 0}), "CPUExecutionProvider"]), described.read(whole)
+    x = verify.inputs(SHIPPED, np.random.default_rng(1), 3)
+    for control in held.subnets:
+        (logits,) = session.run(None, verify.feed(held, control, x))
+        assert close(logits, verify.torch_outputs(SHIPPED, control.id, x))
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_one_subnet_of_each_family_answers_in_onnx_as_in_torch(name: str, tmp_path: Path) -> None:
     net = small(name)

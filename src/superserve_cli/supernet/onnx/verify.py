@@ -24,7 +24,9 @@ BATCH: Final = 2
 ERRORS_ONLY: Final = 3
 
 
-def opened(path: Path, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 1) -> onnxruntime.InferenceSession:
+def opened(
+    path: Path, providers: Sequence[str | tuple[str, dict[str, Any]]] = ("CPUExecutionProvider",), threads: int = 1
+) -> onnxruntime.InferenceSession:
     """A model in ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
