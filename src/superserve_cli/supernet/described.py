@@ -92,8 +92,10 @@ def warnings(supernet: SuperNet, where: str) -> list[str]:
             f"({_some(lost)}): `superserve calibrate {where}` measures them"
         )
     elif supernet.normalized and len(supernet.statistics) <= 1 < supernet.space.size:
-        held = "only the largest subnet has SubnetNorm statistics" if supernet.statistics else "no subnet has SubnetNorm statistics"
-        found.append(f"{held}, and no other one can run: `superserve calibrate {where} --subnets ...` measures them")
+        held = ("only the largest", "no other one") if supernet.statistics else ("no", "none")
+        found.append(
+            f"{held[0]} subnet has SubnetNorm statistics, {held[1]} can run: `superserve calibrate {where} --subnets ...` measures them"
+        )
     if SYNTHETIC in statistics(supernet):
         found.append("some statistics are of noise: those subnets are good for measuring latency, and their answers are meaningless")
     return found
