@@ -30,8 +30,8 @@ def build(
     task: Annotated[
         str,
         typer.Option(
-            help="What it learns: glyphs (procedural 16x16 signs), digits (scikit-learn's), or npz:FILE (arrays x_train, y_train, "
-            "x_val, y_val, x_test, y_test; or x and y, split 70:10:20 by the seed)."
+            help="What it learns: glyphs (procedural 16x16 signs), digits (scikit-learn's), digit-tokens (the same as texts of 16 words, "
+            "for layerwise), or npz:FILE (arrays x_train, y_train, x_val, y_val, x_test, y_test; or x and y, split 70:10:20 by the seed)."
         ),
     ] = "glyphs",
     seed: Annotated[int, typer.Option(min=0, help="Decides data, first weights and sampled subnets.")] = 0,

@@ -51,6 +51,8 @@ class ConvNet:
                 raise BadOption(f"{name} is {list(values)}", hint="name positive values in ascending order")
         if len(self.widths) != len(STRIDES):
             raise BadOption(f"widths is {list(self.widths)}", hint=f"name the channels of {len(STRIDES)} stages")
+        if len(self.shape) != 3:
+            raise BadOption(f"inputs of shape {self.shape} do not fit the family conv", hint="it takes images: channels, height, width")
         if self.shape[1] % REDUCTION:
             raise BadOption(
                 f"images of {self.shape[1]}x{self.shape[2]} do not fit the family conv", hint=f"their side is a multiple of {REDUCTION}"

@@ -83,22 +83,25 @@ class Layerwise:
 
     def _check_sizes(self) -> None:
         planes = (1, 2) if self.kind == "encoder" else (1,)
+        if len(self.shape) not in planes or self.shape[:-1] not in ((), (2,)):
+            raise BadOption(
+                f"inputs of shape {self.shape} do not fit the family layerwise",
+                hint="it takes words, (length,), an encoder also their types, (2, length); --task digit-tokens has words",
+            )
         size, rest = divmod(self.width, self.heads)
+        encoder, length = self.kind == "encoder", self.shape[-1]
         wrong = {
-            f"inputs of shape {self.shape} are no words": len(self.shape) not in planes or (len(self.shape) == 2 and self.shape[0] != 2),
             f"a width of {self.width} does not divide into {self.heads} heads": rest,
             f"{self.heads} heads do not share {self.key_heads} key heads": self.heads % self.key_heads,
-            f"heads of {size} dimensions cannot be turned in pairs": self.kind == "decoder" and size % 2,
-            f"an encoder has as many key heads as heads, not {self.key_heads}": self.kind == "encoder" and self.key_heads != self.heads,
+            f"heads of {size} dimensions cannot be turned in pairs": not encoder and size % 2,
+            f"an encoder has as many key heads as heads, not {self.key_heads}": encoder and self.key_heads != self.heads,
             f"exits from {self.start} to {self.layers} are none": self.start > self.layers,
             f"the padding {self.padding!r} is none of {self.words} words": self.padding not in range(self.words),
-            f"{self.shape[-1:]} words need more than {self.positions} positions": self.kind == "encoder"
-            and self.shape[-1] > self.positions,
+            f"{length} words need more than {self.positions} positions": encoder and length > self.positions,
             f"{self.classes} outputs, but without a head there are {self.width}": self.head == "none" and self.classes != self.width,
         }
-        for what, so in wrong.items():
-            if so:
-                raise BadOption(f"layerwise: {what}", hint="words are (length,), or (2, length) with types of words")
+        if found := [what for what, so in wrong.items() if so]:
+            raise BadOption(f"layerwise: {found[0]}", hint="its sizes have to fit together")
 
     @property
     def dtype(self) -> str:

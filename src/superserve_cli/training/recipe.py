@@ -8,7 +8,8 @@ from superserve_cli.errors import BadOption
 class Recipe:
     """Everything that decides what a build yields. On one machine, two builds of one recipe yield the same tensors.
 
-    The defaults are those of the family conv; `of` takes those of any family.
+    `warm_up` and `alone` are shares of the steps: while the learning rate rises, and while the largest subnet alone is trained. The
+    defaults are those of the family conv; `of` takes those of any family.
     """
 
     family: str = "conv"
@@ -21,6 +22,7 @@ class Recipe:
     weight_decay: float = 0.02
     warm_up: float = 0.1
     calibration: int = 512
+    alone: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -47,6 +49,7 @@ class Recipe:
 
 OPTIONS: Final = ("family", "task", "seed", "steps", "device")
 OWN: Final[dict[str, dict[str, Any]]] = {
-    "transformer": {"steps": 1200, "learning_rate": 2e-3, "weight_decay": 0.05},
+    "transformer": {"steps": 1200, "learning_rate": 2e-3, "weight_decay": 0.05, "warm_up": 0.05, "alone": 0.4},
+    "layerwise": {"steps": 240, "learning_rate": 2e-3, "weight_decay": 0.1},
 }
 """What the recipe of a family has otherwise."""
