@@ -157,11 +157,16 @@ def test_a_foreign_file_is_no_checkpoint(recipe: Recipe, tmp_path: Path) -> None
 
 def test_a_sandwich_is_the_largest_the_smallest_and_two_random_subnets() -> None:
     net = supernet.load().architecture
-    largest, smallest, *others = sandwich(net, 0, 5)
+    largest, smallest, *others = sandwich(net, Recipe(), 5)
     assert (largest, smallest) == (net.space.largest, net.space.smallest)
     assert len(others) == 2
-    assert sandwich(net, 0, 5) == [largest, smallest, *others]
-    assert any(sandwich(net, 0, step)[2:] != others for step in range(6, 9))
+    assert sandwich(net, Recipe(), 5) == [largest, smallest, *others]
+    assert any(sandwich(net, Recipe(), step)[2:] != others for step in range(6, 9))
+
+
+def test_the_largest_subnet_may_learn_alone_before_it_teaches() -> None:
+    net, recipe = supernet.load().architecture, Recipe(steps=10, alone=0.3)
+    assert [len(sandwich(net, recipe, step)) for step in range(5)] == [1, 1, 1, 4, 4]
 
 
 def test_an_epoch_shows_every_image_once() -> None:

@@ -16,10 +16,15 @@ from superserve_cli.training.recipe import Recipe
 RANDOM_SUBNETS = 2
 
 
-def sandwich(architecture: Architecture, seed: int, step: int) -> list[Subnet]:
-    """The subnets of one step: the largest, which teaches, then the smallest and two random ones, which depend on seed and step."""
+def sandwich(architecture: Architecture, recipe: Recipe, step: int) -> list[Subnet]:
+    """The subnets of one step: the largest, which teaches, then the smallest and two random ones, which depend on seed and step.
+
+    A teacher that knows nothing holds a transformer back, so that `recipe.alone` may let it learn first, as DynaBERT does.
+    """
     space = architecture.space
-    return [space.largest, space.smallest, *space.sample(RANDOM_SUBNETS, np.random.default_rng([seed, 1, step]))]
+    if step < recipe.alone * recipe.steps:
+        return [space.largest]
+    return [space.largest, space.smallest, *space.sample(RANDOM_SUBNETS, np.random.default_rng([recipe.seed, 1, step]))]
 
 
 def batch_of(step: int, recipe: Recipe, images: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -68,7 +68,7 @@ def _step(job: Job, state: State, step: int, x: Tensor, y: Tensor) -> tuple[floa
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(step, recipe)
     chosen = torch.from_numpy(batch_of(step, recipe, len(y))).to(job.device)
-    plans = [architecture.plan(architecture.space.parse(subnet)) for subnet in sandwich(architecture, recipe.seed, step)]
+    plans = [architecture.plan(architecture.space.parse(subnet)) for subnet in sandwich(architecture, recipe, step)]
     state.optimizer.zero_grad()
     seen = backward(plans, state.weights, x[chosen], y[chosen])
     state.optimizer.step()
