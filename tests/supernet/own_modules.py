@@ -103,10 +103,10 @@ class MobileNet(nn.Module):
             nn.Conv2d(8, 20, 1),
             nn.SiLU(),
         )
-        self.classifier = nn.Sequential(nn.Linear(20, 7), nn.Tanh(), nn.Dropout(0.2), nn.Linear(7, 4))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(20, 7), nn.Tanh(), nn.Dropout(0.2), nn.Linear(7, 4))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).mean((2, 3)))
+        return self.classifier(self.features(x).mean((2, 3), keepdim=True))
 
 
 class Reader(nn.Module):
@@ -122,6 +122,14 @@ class Reader(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         x = self.words(words) + self.places(torch.arange(words.shape[1], device=words.device))
         return self.head(self.encoder(x).mean(1))
+
+
+class Padded(Reader):
+    """The same where the word 0 is padding."""
+
+    def forward(self, words: Tensor) -> Tensor:
+        x = self.words(words) + self.places(torch.arange(words.shape[1]))
+        return self.head(self.encoder(x, src_key_padding_mask=words == 0)[:, 0])
 
 
 class Block(nn.Module):

@@ -16,7 +16,7 @@ from superserve_cli.supernet import Elastic, Statistics, SuperNet, boxes, subnet
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.extract import extract
 from superserve_cli.supernet.layers import LayerSelect
-from tests.supernet.own_modules import MobileNet, Reader, ResNet, Viewer
+from tests.supernet.own_modules import MobileNet, Padded, Reader, ResNet, Viewer
 
 IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 WORDS = torch.randint(0, 30, (3, 9), generator=torch.Generator().manual_seed(0))
@@ -256,3 +256,13 @@ def test_a_module_without_batch_norm_needs_no_statistics() -> None:
     net = NETS["pre-norm"]()
     assert not net.statistics
     assert net.runs(net.space.smallest)
+
+
+def test_words_that_a_mask_hides_change_no_answer() -> None:
+    model = randomised(Padded())
+    net = subnetact(model, Elastic(depth=(2,), per="net"), WORDS)
+    padded = torch.cat((WORDS.clamp(min=1)[:, :6], torch.zeros(3, 3, dtype=torch.int64)), 1)
+    with torch.no_grad():
+        torch.testing.assert_close(net.forward(padded, net.space.largest), model(padded), rtol=1e-5, atol=1e-6)
+        assert not torch.allclose(net.forward(padded, net.space.largest), net.forward(padded.clamp(min=1), net.space.largest))
+    assert supernet.family("module")(**net.architecture.to_json()) == net.architecture

@@ -5,7 +5,7 @@ SubnetNorms, and the blocks of a stage a LayerSelect. The result is a plan over 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import Final
@@ -23,7 +23,7 @@ from superserve_cli.supernet.insertion.module import ModuleNet
 from superserve_cli.supernet.insertion.narrow import residual
 from superserve_cli.supernet.insertion.reading import Step
 from superserve_cli.supernet.insertion.stages import Stages
-from superserve_cli.supernet.layers import Embed, Join, Layer, LayerSelect, Plan
+from superserve_cli.supernet.layers import Attention, Embed, Join, Layer, LayerSelect, Plan, TokenPool
 from superserve_cli.supernet.program import bind, by_statistics, padding_of, run, views
 from superserve_cli.supernet.supernet import NO_STATISTICS, Statistics, SuperNet, channels_last
 
@@ -47,6 +47,7 @@ def subnetact(model: nn.Module, elastic: Elastic, example: Tensor, name: str | N
     blocks = {model.get_submodule(path): path for paths in found.values() for path in paths}
     steps = reading.read(model, "", blocks, example)
     plan, names = _staged(steps, found, declared)
+    plan = _padded(plan, steps)
     _used_once(model, plan)
     architecture = ModuleNet(tuple(example.shape[1:]), expected.shape[1], DTYPES[example.dtype], plan, replace(elastic, stages=names))
     supernet = SuperNet(FAMILY, architecture, _weights(model, architecture), {}, {"name": name or type(model).__name__.lower()})
@@ -105,6 +106,25 @@ def _staged(steps: tuple[Step, ...], found: Stages, declared: bool) -> tuple[Pla
             "no stages were found", hint="declare them: Elastic(stages=('layer1', ...)) names Sequentials or ModuleLists of blocks"
         )
     return tuple(plan), tuple(names)
+
+
+def _padded(plan: Plan, steps: tuple[Step, ...]) -> Plan:
+    """The plan with the word that all attention masks out; refuses masks that not all of it has."""
+    paddings = {step.padding for step in _unfolded(steps) if any(isinstance(layer, Attention) for layer in plans.layers(step.layers))}
+    if paddings <= {None}:
+        return plan
+    if len(paddings) > 1:
+        raise BadOption("not all attention masks out the same words", hint="give every layer the same src_key_padding_mask, or none")
+    if any(isinstance(layer, TokenPool) and layer.which != "first" for layer in plan):
+        raise BadOption("the words are pooled with their padding", hint="beside a mask of padding, x[:, 0] is supported")
+    (padding,) = (each for each in paddings if each is not None)
+    return tuple(replace(layer, padding=padding) if isinstance(layer, Embed) else layer for layer in plan)
+
+
+def _unfolded(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """The steps that have none inside, but in branches."""
+    for step in steps:
+        yield from _unfolded(step.inner) if step.inner else (step,)
 
 
 def _used_once(model: nn.Module, plan: Plan) -> None:

@@ -49,9 +49,7 @@ def optional(path: str, name: str, tensor: Tensor | None) -> WeightSlice | None:
 def layers(module: nn.Module, path: str) -> Plan:
     """What a module of PyTorch's computes; raises BadOption for one that is not supported, or set in a way that is not."""
     if (read := MODULES.get(type(module))) is None:
-        raise unsupported(
-            path, f"{type(module).__name__} is not supported", f"supported modules are {', '.join(each.__name__ for each in MODULES)}"
-        )
+        raise unsupported(path, f"{type(module).__name__} is not supported", f"supported modules are {SUPPORTED}")
     found: Plan = read(module, path)
     return found
 
@@ -184,6 +182,11 @@ def transformer_blocks(m: nn.TransformerEncoder) -> list[tuple[str, nn.Module]]:
     return [*((f"layers.{i}", layer) for i, layer in enumerate(m.layers)), *([("norm", m.norm)] if m.norm is not None else [])]
 
 
+def _flatten(m: nn.Flatten, path: str) -> Plan:
+    _plain(path, m, start_dim=1, end_dim=-1)
+    return (Flatten(),)
+
+
 def _nothing(_: nn.Module, __: str) -> Plan:
     return ()
 
@@ -211,9 +214,11 @@ MODULES: Final[dict[type[nn.Module], Callable[..., Plan]]] = {
     nn.MaxPool2d: lambda m, path: max_pool(path, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode),
     nn.AvgPool2d: lambda m, path: avg_pool(path, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.divisor_override),
     nn.AdaptiveAvgPool2d: lambda m, path: adaptive_pool(path, m.output_size),
+    nn.Flatten: _flatten,
     nn.Dropout: _nothing,
     nn.Dropout2d: _nothing,
     nn.Identity: _nothing,
     nn.MultiheadAttention: attention,
     nn.TransformerEncoderLayer: _transformer_layer,
 }
+SUPPORTED: Final = ", ".join(each.__name__ for each in MODULES if each is not nn.modules.linear.NonDynamicallyQuantizableLinear)

@@ -5,10 +5,10 @@ its branches is read the same way. What has paths that cross is not of this form
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from superserve_cli.supernet.insertion import constants
 from superserve_cli.supernet.insertion.functions import JOINS, call
 from superserve_cli.supernet.insertion.graph import SCOPE, Graph, joined, trace
-from superserve_cli.supernet.insertion.modules import MODULES, layers, transformer_blocks, unsupported
+from superserve_cli.supernet.insertion.modules import layers, transformer_blocks, unsupported
 from superserve_cli.supernet.layers import Join, Layer, Plan, Positions, Sequence
 
 
@@ -24,7 +24,7 @@ from superserve_cli.supernet.layers import Join, Layer, Plan, Positions, Sequenc
 class Step:
     """Part of a chain: what it is called, what it computes, and what the module itself yields there for the example.
 
-    `inner` are the steps of a block, `branches` those of a join.
+    `inner` are the steps of a block, `branches` those of a join; `padding` is the word that its attention masks out.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Step:
     value: Tensor
     inner: tuple["Step", ...] = ()
     branches: tuple[tuple["Step", ...], ...] = ()
+    padding: int | None = None
 
 
 Blocks = Mapping[nn.Module, str]
@@ -40,21 +41,29 @@ TRANSPOSES: Final = ("transpose", torch.transpose)
 FLATTENS: Final = ("flatten", torch.flatten)
 
 
-def read(module: nn.Module, path: str, blocks: Blocks, x: Tensor) -> tuple[Step, ...]:
-    """The steps of a module, called with x."""
+class Mask(NamedTuple):
+    """Which words of the example are padding: those that are `word`."""
+
+    word: int
+    places: Tensor
+
+
+def read(module: nn.Module, path: str, blocks: Blocks, x: Tensor, mask: Mask | None = None) -> tuple[Step, ...]:
+    """The steps of a module, called with x; `mask` is what layers of PyTorch's transformers are called with."""
     if type(module) is nn.TransformerEncoder:
-        return _encoder(module, path, blocks, x)
-    if type(module) in MODULES:
+        return _encoder(module, path, blocks, x, mask)
+    if fx.Tracer().is_leaf_module(module, path):
+        masked = {"src_key_padding_mask": mask.places} if mask and type(module) is nn.TransformerEncoderLayer else {}
         with torch.no_grad():
-            return (Step(path, layers(module, path), module(x.clone())),)
+            return (Step(path, layers(module, path), module(x.clone(), **masked), padding=mask.word if mask and masked else None),)
     graph = trace(module, path, lambda m: m in blocks and m is not module, (x,))
     return _Reader(graph, blocks).steps()
 
 
-def _encoder(module: nn.TransformerEncoder, path: str, blocks: Blocks, x: Tensor) -> tuple[Step, ...]:
+def _encoder(module: nn.TransformerEncoder, path: str, blocks: Blocks, x: Tensor, mask: Mask | None) -> tuple[Step, ...]:
     steps: list[Step] = []
     for name, layer in transformer_blocks(module):
-        inner = read(layer, joined(path, name), blocks, x)
+        inner = read(layer, joined(path, name), blocks, x, mask)
         x = inner[-1].value
         steps.append(Step(joined(path, name), together(inner), x, inner))
     return tuple(steps)
@@ -70,7 +79,8 @@ class _Reader:
 
     def __init__(self, graph: Graph, blocks: Blocks) -> None:
         self.graph, self.blocks = graph, blocks
-        self.data = _data(graph)
+        self.masks = _masks(graph)
+        self.data = _data(graph, self.masks.keys())
         self.top = _dominators(graph, self.data)
         self.read: set[fx.Node] = set()
 
@@ -131,15 +141,20 @@ class _Reader:
         if type(module) is nn.MultiheadAttention:
             self._attends_to_itself(node, path)
             return (Step(path, layers(module, path), self.graph.values[node][0]),)
-        args, kwargs = self.graph.given(node)
-        if len(args) != 1 or any(value is not None and value is not False for value in kwargs.values()):
-            raise unsupported(path, f"{type(module).__name__} is called with more than one tensor", "masks and options are not supported")
-        if module in self.blocks:
-            inner = read(module, path, self.blocks, x)
-            return (Step(path, together(inner), self.graph.values[node], inner),)
+        mask = self._mask(node, module)
         if type(module) is nn.TransformerEncoder:
-            return _encoder(module, path, self.blocks, x)
-        return (Step(path, layers(module, path), self.graph.values[node]),)
+            return _encoder(module, path, self.blocks, x, mask)
+        inner = read(module, path, self.blocks, x, mask)
+        return (Step(path, together(inner), self.graph.values[node], inner),) if module in self.blocks else inner
+
+    def _mask(self, node: fx.Node, module: nn.Module) -> Mask | None:
+        """The mask of padding that a layer of PyTorch's transformers is called with; refuses every other argument but x."""
+        mask = node.kwargs.get("src_key_padding_mask")
+        others = [value for name, value in self.graph.given(node)[1].items() if name != "src_key_padding_mask" or mask not in self.masks]
+        if len(node.args) != 1 or any(value is not None and value is not False for value in others):
+            hint = "a mask of padding is src_key_padding_mask=words == 0, of what the model is called with; no others are supported"
+            raise unsupported(self.graph.where(node), f"{type(module).__name__} is called with more than x", hint)
+        return Mask(self.masks[mask], self.graph.values[mask]) if isinstance(mask, fx.Node) else None
 
     def _attends_to_itself(self, node: fx.Node, path: str) -> None:
         args, kwargs = self.graph.given(node)
@@ -197,13 +212,20 @@ class _Reader:
         return [each for each in found if each in self.data]
 
 
-def _data(graph: Graph) -> set[fx.Node]:
+def _masks(graph: Graph) -> dict[fx.Node, int]:
+    """The calls that compare the words that come in with one of them, and that word."""
+    equal = (operator.eq, torch.eq, "eq")
+    compared = {node: node.args for node in graph.nodes if node.target in equal and len(node.args) == 2}
+    return {node: word for node, (words, word) in compared.items() if words is graph.input and type(word) is int}
+
+
+def _data(graph: Graph, masks: Collection[fx.Node]) -> set[fx.Node]:
     """The calls that yield activations: tensors made from what comes in, and not only from its shape."""
     found = {graph.input}
     for node in graph.nodes:
         value = graph.values[node]
         tensor = isinstance(value, Tensor) or (isinstance(value, tuple) and bool(value) and isinstance(value[0], Tensor))
-        if tensor and node.op != "output" and any(each in found for each in node.all_input_nodes):
+        if tensor and node.op != "output" and node not in masks and any(each in found for each in node.all_input_nodes):
             found.add(node)
     return found
 
