@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from superserve_cli import supernet, tasks
 from superserve_cli.supernet import Elastic, SuperNet, subnetact
+from superserve_cli.training import Recipe
 from superserve_cli.training.calibrate import calibrate
 from superserve_cli.training.sandwich import backward, sandwich
 
@@ -56,11 +57,11 @@ def elastic(classes: int, x: Tensor, y: Tensor, steps: int) -> SuperNet:
     net = subnetact(Small(classes).eval(), Elastic(depth=(1, 2), width=(0.5,), per="net"), x[:2])
     for weight in net.weights.values():
         weight.requires_grad_()
-    optimizer = torch.optim.AdamW(net.weights.values(), 3e-3)
+    optimizer, recipe = torch.optim.AdamW(net.weights.values(), 3e-3), Recipe.of("module", steps=steps)
     for step in range(steps):
         chosen = torch.randint(len(x), (64,))
         optimizer.zero_grad()
-        backward([net.plan(subnet) for subnet in sandwich(net.architecture, 0, step)], net.weights, x[chosen], y[chosen])
+        backward([net.plan(subnet) for subnet in sandwich(net.architecture, recipe, step)], net.weights, x[chosen], y[chosen])
         optimizer.step()
     for weight in net.weights.values():
         weight.requires_grad_(False)
