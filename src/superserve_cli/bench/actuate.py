@@ -13,7 +13,6 @@ from superserve_cli.bench.figure import Figure, median_s
 from superserve_cli.core.nouns import Progress, Subnet
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.extract import extract
-from superserve_cli.supernet.programs import Programs
 
 SWITCHES: Final = 20_000
 LOADS: Final = 5
@@ -34,10 +33,9 @@ def actuate(progress: Progress) -> list[Figure]:
 
 def switch_us(net: SuperNet, subnets: Sequence[Subnet]) -> float:
     """The median over single switches, as a worker does them: each asks for another subnet's program than the one before."""
-    programs = Programs(net, 0)
     for subnet in subnets:
-        programs.get(subnet)
-    return _median_us(programs.get, (subnets[i % len(subnets)] for i in range(SWITCHES)))
+        net.program(subnet)
+    return _median_us(net.program, (subnets[i % len(subnets)] for i in range(SWITCHES)))
 
 
 def build_us(net: SuperNet, subnets: Sequence[Subnet]) -> float:

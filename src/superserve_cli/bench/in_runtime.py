@@ -10,18 +10,18 @@ import onnxruntime as ort
 import torch
 
 from superserve_cli.bench.in_place import Compared, Run, compare
-from superserve_cli.core.nouns import Progress, Subnet, silent
+from superserve_cli.core.nouns import Subnet
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.onnx import described, export_subnet, export_whole
 
 
-def in_runtime(net: SuperNet, subnets: Sequence[Subnet], rounds: int, progress: Progress = silent) -> Compared:
-    """`whole`, `static` and `torch` (views in place) for the same subnets at batch size 1, on the CPU, with the same threads."""
-    x = np.random.default_rng(0).standard_normal((1, *net.architecture.shape), np.float32)
+def in_runtime(net: SuperNet, subnets: Sequence[Subnet], rounds: int, batch_size: int = 1) -> Compared:
+    """`whole`, `static` and `torch` (views in place) for the same subnets, on the CPU, with the same threads."""
+    x = np.random.default_rng(0).standard_normal((batch_size, *net.architecture.shape), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         whole = _whole(net, subnets, Path(folder) / "whole.onnx", x)
         static = [_static(net, subnet, Path(folder) / f"{i}.onnx", x) for i, subnet in enumerate(subnets)]
-    return compare(subnets, {"whole": whole, "static": static, "torch": [_torch(net, subnet, x) for subnet in subnets]}, rounds, progress)
+    return compare(subnets, {"whole": whole, "static": static, "torch": [_torch(net, subnet, x) for subnet in subnets]}, rounds)
 
 
 def _whole(net: SuperNet, subnets: Sequence[Subnet], path: Path, x: np.ndarray[Any, Any]) -> list[Run]:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from superserve_cli.bench.in_place import Compared
 from superserve_cli.bench.memory import Memory, zoo_bytes
@@ -16,7 +17,7 @@ def write_pictures(folder: Path, measured: Measured) -> list[Path]:
     """`memory.svg` and `latency.svg` of OFA-ResNet50 in a folder."""
     memory, latency = folder / "memory.svg", folder / "latency.svg"
     figures.write(memory, "Memory over the number of subnets", lambda figure: _memory(figure, measured.memory))
-    figures.write(latency, "Latency over subnets", lambda figure: _latency(figure, measured.torch, measured.onnx))
+    figures.write(latency, "Latency over subnets", lambda figure: _latency(figure, measured.in_torch, measured.in_onnx))
     return [memory, latency]
 
 
@@ -28,10 +29,14 @@ def _memory(figure: Figure, memory: Memory) -> None:
     axes.axhline(zoo_bytes() / GB, color=figures.MUTED, linestyle="--", linewidth=1.2, label="ResNet-18, 34, 50 and 101")
     for count in (FEW, len(memory.shared)):
         note = f"{memory.ratio(count):.3g}x at {count}" + (f" (paper: up to {PAPER_RATIO}x)" if count == FEW else "")
-        middle = (memory.extracted[count - 1] * memory.shared[count - 1]) ** 0.5 / GB
-        axes.annotate(note, (count, middle), (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
+        # the first note to the right of its line, below that of the zoo; the last to the left, within the picture
+        right, middle = count == FEW, (memory.extracted[count - 1] * memory.shared[count - 1]) ** 0.5 / GB
+        at, side = ((6, -8), "left") if right else ((-6, 0), "right")
+        axes.annotate(note, (count, middle), at, textcoords="offset points", ha=side, va="center", fontsize=9)
         axes.plot([count, count], [memory.shared[count - 1] / GB, memory.extracted[count - 1] / GB], color=figures.MUTED, linewidth=0.8)
     axes.set(title="OFA-ResNet50: memory over the number of subnets", xlabel="subnets", ylabel="GB", xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.legend(loc="upper left")
 
 

@@ -6,6 +6,8 @@ Keys that begin with `builtin_` are of the shipped SuperNet, all others of OFA-R
 import time
 from typing import Final, NamedTuple
 
+import torch
+
 from superserve_cli import supernet
 from superserve_cli.bench.actuate import extract_us, load_us, switch_us
 from superserve_cli.bench.cuda_graphs import graphs
@@ -18,6 +20,7 @@ from superserve_cli.bench.resident import growth_bytes
 from superserve_cli.core.nouns import Progress
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.devices import device as device_named
+from superserve_cli.supernet.devices import threads as threads_of
 
 SUBNETS: Final = 500
 COMPARED: Final = 7
@@ -25,23 +28,29 @@ ROUNDS: Final = 15
 SMALL_ROUNDS: Final = 100
 FEW: Final = 6
 """The number of extracted models in the paper's memory comparison (Fig. 5a)."""
-GRAPH_BATCH: Final = 8
+IN_BATCHES: Final = 4
+FEW_ROUNDS: Final = 5
+BATCH: Final = 8
 MB: Final = 1e6
 STEPS: Final = 6
 
 
 class Measured(NamedTuple):
-    """The figures, and what pictures are drawn from: of OFA-ResNet50, `onnx` absent on a GPU."""
+    """The figures, and what pictures are drawn from: of OFA-ResNet50, `in_onnx` absent on a GPU."""
 
     figures: list[Figure]
     memory: Memory
-    torch: Compared
-    onnx: Compared | None
+    in_torch: Compared
+    in_onnx: Compared | None
 
 
-def subnetact(progress: Progress, device: str = "cpu") -> Measured:
-    """What the paper's Fig. 5 shows, and what it costs that weights are shared; raises Unknown or BadOption for the device."""
+def subnetact(progress: Progress, device: str = "cpu", threads: int | None = None) -> Measured:
+    """What the paper's Fig. 5 shows, and what it costs that weights are shared. With as many threads as a worker has by default.
+
+    Raises Unknown or BadOption for the device or the number of threads.
+    """
     where = device_named(device)
+    torch.set_num_threads(threads_of(threads))
     progress(0, STEPS, "the shipped SuperNet")
     figures = _builtin(supernet.load().to(where))
     progress(1, STEPS, f"OFA-ResNet50 with statistics of {SUBNETS} subnets")
@@ -58,7 +67,7 @@ def subnetact(progress: Progress, device: str = "cpu") -> Measured:
     progress(4, STEPS, "CUDA graphs" if where.type == "cuda" else "ONNX Runtime")
     on_gpu = where.type == "cuda"
     in_ort = None if on_gpu else in_runtime(net, few, ROUNDS)
-    figures += _graphs(net) if in_ort is None else _onnx(in_ort)
+    figures += _graphs(net) if in_ort is None else [*_onnx(in_ort), _onnx_in_batches(net)]
     progress(STEPS, STEPS, "")
     return Measured(figures, memory, in_torch, in_ort)
 
@@ -127,9 +136,16 @@ def _onnx(compared: Compared) -> list[Figure]:
     ]
 
 
+def _onnx_in_batches(net: SuperNet) -> Figure:
+    compared = in_runtime(net, net.subnets[:IN_BATCHES], FEW_ROUNDS, BATCH)
+    return Figure(
+        f"onnx_ratio_{BATCH}", f"whole SuperNet / static subnet in batches of {BATCH}, median", compared.ratio("whole", "static"), "x"
+    )
+
+
 def _graphs(net: SuperNet) -> list[Figure]:
-    taken = graphs(net, net.subnets[:COMPARED], GRAPH_BATCH, ROUNDS)
+    taken = graphs(net, net.subnets[:COMPARED], BATCH, ROUNDS)
     return [
-        Figure("graph_ratio", f"CUDA graph / launches, batches of {GRAPH_BATCH}", taken.compared.ratio("graph", "views"), "x"),
+        Figure("graph_ratio", f"CUDA graph / launches, batches of {BATCH}", taken.compared.ratio("graph", "views"), "x"),
         Figure("graphs_mb", f"memory of {COMPARED} graphs and their pool", taken.bytes / MB, "MB"),
     ]

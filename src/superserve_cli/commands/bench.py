@@ -13,6 +13,9 @@ def bench(
     plots: Annotated[
         Path | None, typer.Option(help="A folder for subnetact's pictures, memory.svg and latency.svg.", show_default=False)
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of subnetact (default: one less than the cores).", show_default=False)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure superserve itself, and print its figures beside their targets.
@@ -23,7 +26,7 @@ def bench(
     from superserve_cli import console
     from superserve_cli.bench import machine
 
-    figures = _measured(name, device, plots)
+    figures = _measured(name, device, plots, threads)
     if json:
         console.as_json({figure.key: figure.value for figure in figures} | {"machine": machine()})
     else:
@@ -32,16 +35,16 @@ def bench(
         console.table(f"bench {name}", ("what", "measured", "target", ""), [figure.row() for figure in figures], caption)
 
 
-def _measured(name: str, device: str, plots: Path | None) -> "list[Figure]":
+def _measured(name: str, device: str, plots: Path | None, threads: int | None) -> "list[Figure]":
     from superserve_cli import bench, console
     from superserve_cli.errors import BadOption
 
-    if name != bench.SUBNETACT and (device != "cpu" or plots is not None):
-        raise BadOption(f"bench {name} takes neither --device nor --plots", hint="only subnetact does")
+    if name != bench.SUBNETACT and (device != "cpu" or plots is not None or threads is not None):
+        raise BadOption(f"bench {name} takes neither --device nor --plots nor --threads", hint="only subnetact does")
     with console.progress(f"bench {name}") as progress:
         if name != bench.SUBNETACT:
             return bench.named(name)(progress)
-        measured = bench.subnetact(progress, device)
+        measured = bench.subnetact(progress, device, threads)
     if plots is not None:
         bench.write_pictures(plots, measured)
     return measured.figures

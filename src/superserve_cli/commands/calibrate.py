@@ -72,11 +72,11 @@ def calibrate(
 
 
 def _use(threads: int | None) -> None:
-    import os
-
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1) if threads is None else threads)
+    from superserve_cli.supernet import devices
+
+    torch.set_num_threads(devices.threads(threads))
 
 
 def _say(run: "Calibration") -> None:

@@ -1,3 +1,6 @@
+"""What SuperNets run on: devices by name, and how many threads of a CPU."""
+
+import os
 import re
 from typing import Final
 
@@ -21,3 +24,11 @@ def device(name: str) -> torch.device:
             f"there is no device {name}", hint=f"PyTorch sees {found} CUDA device{'s' * (found != 1)} here; --device cpu always works"
         )
     return torch.device("cuda", index)
+
+
+def threads(asked: int | None) -> int:
+    """How many threads a worker has: as many as are asked for, by default all cores but one; raises BadOption for less than one."""
+    count = max(1, (os.cpu_count() or 1) - 1) if asked is None else asked
+    if count < 1:
+        raise BadOption(f"{count} threads", hint="a worker needs at least 1")
+    return count

@@ -12,8 +12,8 @@ from superserve_cli.core import provenance
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadFile, BadOption, SuperserveError, Unknown
 from superserve_cli.serving.model import INPUT, OUTPUT
-from superserve_cli.serving.workers.threads import threads as threads_of
 from superserve_cli.supernet.devices import FORM
+from superserve_cli.supernet.devices import threads as threads_of
 from superserve_cli.supernet.onnx.described import HINT, Control, Described, read
 
 WARM_UP_RUNS: Final = 2

@@ -9,9 +9,9 @@ from torch import Tensor
 from superserve_cli.core import provenance
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.errors import BadOption, Unknown
-from superserve_cli.serving.workers.threads import threads as threads_of
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.devices import device as device_named
+from superserve_cli.supernet.devices import threads as threads_of
 from superserve_cli.supernet.program import Program
 from superserve_cli.supernet.programs import Programs
 
