@@ -35,6 +35,7 @@ bench: $(READY)
 	$(SUPERSERVE) bench simulate
 	$(SUPERSERVE) bench decide
 	$(SUPERSERVE) bench actuate
+	$(SUPERSERVE) bench subnetact
 	$(SUPERSERVE) bench start
 
 # Runs with the machine's own python3 and packages, without a virtual environment: a GPU machine has its own build of torch.

@@ -15,6 +15,7 @@ superserve() { $PYTHON -m superserve_cli "$@"; }
 
 rm -rf gpu && mkdir gpu
 $PYTHON -m pytest -q -m gpu
+superserve bench subnetact --device "$DEVICE" --plots gpu --json > gpu/subnetact.json
 superserve build --device "$DEVICE" --out gpu/supernet
 superserve profile --device "$DEVICE" --rounds 200 --out gpu/profile.parquet
 superserve replay --trace azure --profile gpu/profile.parquet --duration 30 --out gpu/policies

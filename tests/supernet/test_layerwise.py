@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import onnxruntime as ort
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own convention
@@ -18,7 +19,7 @@ from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.extract import extract
 from superserve_cli.supernet.families import parameters
 from superserve_cli.supernet.layerwise import Layerwise
-from superserve_cli.supernet.onnx import export_whole
+from superserve_cli.supernet.onnx import described, export_whole
 
 SMALL: Final = {"shape": (7,), "classes": 1, "words": 11, "width": 16, "inner": 20, "layers": 4, "start": 2}
 EMBEDDER: Final = {"kind": "encoder", "head": "none", "pool": "mean", "classes": 16, "start": 1}
@@ -224,3 +225,16 @@ def test_the_usual_settings_know_the_words_of_digit_tokens() -> None:
 def test_settings_that_make_no_network_are_refused(wrong: dict[str, Any], complaint: str) -> None:
     with pytest.raises(BadOption, match=complaint):
         Layerwise(**{**SMALL, **wrong})
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_text_that_is_nothing_but_padding_gets_finite_numbers(kind: str, tmp_path: Path) -> None:
+    held = net(kind)
+    nothing = torch.zeros(2, *held.architecture.shape, dtype=torch.int64)
+    export_whole(held, [held.space.largest], tmp_path / "whole.onnx", verify=False)
+    session = ort.InferenceSession(tmp_path / "whole.onnx")
+    feeds = described.read(tmp_path / "whole.onnx").subnets[0].feeds()
+    with torch.inference_mode():
+        said = held.forward(nothing, held.space.largest)
+    assert said.isfinite().all()
+    assert torch.allclose(torch.from_numpy(session.run(None, {"input": nothing.numpy(), **feeds})[0]), said, atol=1e-4)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from superserve_cli import supernet
 from superserve_cli.errors import BadOption
-from superserve_cli.supernet.program import Convolve
+from superserve_cli.supernet.operations import Convolve
 from superserve_cli.supernet.programs import HOT, Programs, pack
 
 NET = supernet.load()

@@ -149,6 +149,7 @@ def evolve(
         judged += len(children.latency)
         progress(len(volumes) - 1, generations, f"{len(front.latency)} on the front")
         out = clock() - begun > seconds
+    progress(generations, generations, f"{len(front.latency)} on the front")
     return Front(front, near, tuple(volumes), judged, whole=False, timed_out=out and not _settled(volumes))
 
 

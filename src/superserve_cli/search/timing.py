@@ -19,9 +19,11 @@ from superserve_cli.core.nouns import NS_PER_S, Progress, Subnet, silent
 from superserve_cli.profiles.measure import round_order
 from superserve_cli.search.layer import Work
 from superserve_cli.supernet import SuperNet
+from superserve_cli.supernet.attention import Operation
 from superserve_cli.supernet.layers import Activation, Embed, Norm
+from superserve_cli.supernet.operations import Normalize, Take
 from superserve_cli.supernet.plan import Shape, norms
-from superserve_cli.supernet.program import Normalize, Operation, Take, bind, by_statistics, views
+from superserve_cli.supernet.program import bind, by_statistics, views
 from superserve_cli.training.calibrate import calibrate
 
 ROUNDS: Final = 50
@@ -62,6 +64,7 @@ def measure(
             progress((len(rounds) + 1) * len(ready) + step, (ROUNDS + 1) * len(ready), f"round {len(rounds) + 1}")
         rounds.append(taken)
         keep(np.stack(rounds))
+    progress(1, 1, f"{len(rounds)} rounds")
     return np.stack(rounds) if ready else np.zeros((0, 0), np.int64)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.supernet import plan as plans
+from superserve_cli.supernet.attention import Padding, padding_of
 from superserve_cli.supernet.boxes import grid
 from superserve_cli.supernet.layers import (
     Activation,
@@ -25,7 +26,8 @@ from superserve_cli.supernet.layers import (
     Norm,
     Plan,
 )
-from superserve_cli.supernet.program import Padding, fresh, operation, padding_of
+from superserve_cli.supernet.operations import operation
+from superserve_cli.supernet.program import fresh
 from superserve_cli.supernet.supernet import Statistics, SuperNet
 
 Own = Iterator[tuple[Tensor, Tensor]]

@@ -14,7 +14,8 @@ from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.boxes import Box
 from superserve_cli.supernet.families import Architecture
 from superserve_cli.supernet.layers import Norm, Plan
-from superserve_cli.supernet.program import Program, Take, bind, by_statistics, remembered, views
+from superserve_cli.supernet.operations import Take
+from superserve_cli.supernet.program import Program, bind, by_statistics, remembered, views
 from superserve_cli.supernet.space import Space
 
 

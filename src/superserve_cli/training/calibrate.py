@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from superserve_cli.supernet.attention import Operation, Padding
 from superserve_cli.supernet.layers import Norm, Plan
-from superserve_cli.supernet.program import Operation, Padding, bind, views
+from superserve_cli.supernet.program import bind, views
 from superserve_cli.supernet.supernet import Statistics
 
 BATCH = 256

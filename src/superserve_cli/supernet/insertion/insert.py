@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from superserve_cli.errors import BadOption
 from superserve_cli.supernet import plan as plans
+from superserve_cli.supernet.attention import padding_of
 from superserve_cli.supernet.families import parameters
 from superserve_cli.supernet.insertion import reading, stages
 from superserve_cli.supernet.insertion.elastic import Elastic
@@ -24,7 +25,8 @@ from superserve_cli.supernet.insertion.narrow import residual
 from superserve_cli.supernet.insertion.reading import Step
 from superserve_cli.supernet.insertion.stages import Stages
 from superserve_cli.supernet.layers import Attention, Embed, Join, Layer, LayerSelect, Plan, TokenPool
-from superserve_cli.supernet.program import bind, by_statistics, padding_of, run, views
+from superserve_cli.supernet.operations import run
+from superserve_cli.supernet.program import bind, by_statistics, views
 from superserve_cli.supernet.supernet import NO_STATISTICS, Statistics, SuperNet, channels_last
 
 FAMILY: Final = "module"

@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
+from superserve_cli.supernet.attention import MASKED, turns
 from superserve_cli.supernet.layers import Attention, Embed, Linear, TokenPool
 from superserve_cli.supernet.onnx import elementwise
 from superserve_cli.supernet.onnx.columns import Rows
 from superserve_cli.supernet.onnx.graph import Graph
 from superserve_cli.supernet.onnx.slices import Weights
 from superserve_cli.supernet.plan import Shape
-from superserve_cli.supernet.program import MASKED, turns
 
 INPUT: Final = "input"
 
@@ -121,5 +121,5 @@ def pool(graph: Graph, layer: TokenPool, x: str, length: int, padding: Padding |
         last = graph.op("ArgMax", places, axis=1, keepdims=1)
         return graph.op("GatherND", x, last, batch_dims=1)
     kept = graph.op("Mul", x, graph.op("Unsqueeze", padding.keep, graph.constant([2])))
-    count = graph.op("ReduceSum", padding.keep, graph.constant([1]), keepdims=1)
+    count = graph.op("Max", graph.op("ReduceSum", padding.keep, graph.constant([1]), keepdims=1), graph.constant(1, np.float32))
     return graph.op("Div", graph.op("ReduceSum", kept, graph.constant([1]), keepdims=0), count)
