@@ -32,6 +32,8 @@ from superserve_cli.supernet.supernet import Statistics, SuperNet
 
 Own = Iterator[tuple[Tensor, Tensor]]
 """Mean and variance of each norm layer that is still to come."""
+UNBORN: Final = "meta"
+"""Where modules are made whose parameters are put in at once: no random numbers are drawn for nothing."""
 ACTIVATIONS: Final[dict[str, type[nn.Module]]] = {
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
@@ -172,7 +174,9 @@ def _module(layer: Layer, weights: Mapping[str, Tensor]) -> nn.Module:  # noqa: 
 
 def _conv(layer: Conv, weights: Mapping[str, Tensor]) -> nn.Module:
     out, before, kernel, _ = layer.weight.shape
-    module = nn.Conv2d(before * layer.groups, out, kernel, layer.stride, layer.pad, groups=layer.groups, bias=layer.bias is not None)
+    module = nn.Conv2d(
+        before * layer.groups, out, kernel, layer.stride, layer.pad, groups=layer.groups, bias=layer.bias is not None, device=UNBORN
+    )
     module.weight = _copy(layer.weight.of(weights).contiguous(memory_format=torch.channels_last))
     if layer.bias is not None:
         module.bias = _copy(layer.bias.of(weights))
@@ -194,7 +198,7 @@ def _layer_norm(layer: LayerNorm, weights: Mapping[str, Tensor]) -> nn.Module:
 
 def _linear(layer: Linear, weights: Mapping[str, Tensor]) -> nn.Module:
     out, before = layer.weight.shape
-    module = nn.Linear(before, out, bias=layer.bias is not None)
+    module = nn.Linear(before, out, bias=layer.bias is not None, device=UNBORN)
     module.weight = _copy(layer.weight.of(weights))
     if layer.bias is not None:
         module.bias = _copy(layer.bias.of(weights))
