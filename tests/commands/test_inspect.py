@@ -60,3 +60,16 @@ def test_a_shipped_profile_is_inspected_by_its_name(
     monkeypatch.chdir(tmp_path)
     assert run(["inspect", "modelled"]) == 0
     assert "ofa-73.82" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_exported_file_shows_which_subnets_it_holds(tmp_path: Path, whole: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "net.onnx"
+    asked = ["--whole"] if whole else ["--subnet", "d333-w1-e0.5"]
+    assert run(["export", *asked, "--out", str(path), "--no-verify"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["kind"], said["form"], said["subnets"][-1]["id"]) == ("ONNX", "supernet" if whole else "subnet", "d333-w1-e0.5")
+    assert run(["inspect", str(path)]) == 0
+    assert "d333-w1-e0.5" in capsys.readouterr().out

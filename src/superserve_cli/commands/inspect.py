@@ -6,7 +6,7 @@ import typer
 if TYPE_CHECKING:
     from superserve_cli.reports import Contents
 
-WHAT = "A profile (or a shipped one's name), trace or outcomes file; a run, comparison or SuperNet folder."
+WHAT = "A profile (or a shipped one's name), trace, outcomes or exported ONNX file; a run, comparison or SuperNet folder."
 LISTED: Final = 24
 """So many subnets of a longer front are shown, evenly spread; JSON has them all."""
 
@@ -18,7 +18,10 @@ def inspect(
     """Say what a file or folder is, and show what is in it."""
     from superserve_cli import console, reports
 
-    found, warnings = _supernet(path) if (path / "supernet.json").is_file() else (reports.contents(path), [])
+    if (path / "supernet.json").is_file():
+        found, warnings = _supernet(path)
+    else:
+        found, warnings = (_onnx(path) if path.suffix == ".onnx" and path.is_file() else reports.contents(path)), []
     if json:
         console.as_json({"path": str(path), "kind": found.kind, **found.data})
     else:
@@ -42,3 +45,27 @@ def _supernet(path: Path) -> "tuple[Contents, list[str]]":
     facts = described.facts(loaded) + ([("below", f"{LISTED} of the front's {len(best)} subnets")] if len(best) > LISTED else [])
     columns, rows = described.rows(loaded, shown)
     return reports.Contents("SuperNet", facts, columns, rows, described.data(loaded)), described.warnings(loaded, str(path))
+
+
+def _onnx(path: Path) -> "Contents":
+    from superserve_cli import reports
+    from superserve_cli.supernet.onnx import described
+
+    held = described.read(path)
+    first = held.subnets[0]
+    facts = [
+        ("name", held.name),
+        ("form", "one subnet" if held.form == "subnet" else f"a whole SuperNet, {len(held.subnets)} subnets"),
+        ("family", held.family),
+        ("hash", f"{held.hash[:12]}, of the SuperNet"),
+        ("input", f"input: {' x '.join(map(str, held.shape))}, {held.dtype}"),
+        ("output", f"logits: {held.classes}"),
+        ("task", str(held.task.get("name", "none known"))),
+    ]
+    if held.form == "supernet":
+        facts.append(("control", f"depth: {len(first.depth)}, width: {len(first.width)} numbers, subnet: its row"))
+    rows = [
+        (c.id, str(c.row), f"{c.macs / 1e6:,.2f}", f"{c.params:,}", "" if c.accuracy is None else f"{100 * c.accuracy:.2f} %")
+        for c in held.subnets
+    ]
+    return reports.Contents("ONNX", facts, ("subnet", "row", "million MACs", "parameters", "accuracy"), rows, held.to_json())

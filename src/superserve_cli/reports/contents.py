@@ -17,7 +17,7 @@ from superserve_cli.errors import BadFile
 from superserve_cli.reports import comparison, described, folders, markdown, notation
 from superserve_cli.reports.summary import summarize
 
-KNOWN: Final = "superserve knows profiles, traces, outcomes, run folders, comparisons and SuperNet folders"
+KNOWN: Final = "superserve knows profiles, traces, outcomes, run folders, comparisons, SuperNet folders and ONNX files"
 CSV: Final = (".csv", ".csv.gz")
 
 
@@ -108,7 +108,8 @@ def _profile(path: Path) -> Contents:
         ("schema", "profile/1"),
         ("rows", f"{len(profile.subnets)} subnets x {len(profile.batch_sizes)} batch sizes"),
         *_metadata(
-            profile.metadata, ("hash", "supernet", "device", "threads", "dtype", "backend", "dataset", "seed", "created", "versions")
+            profile.metadata,
+            ("hash", "supernet", "device", "threads", "dtype", "backend", "accuracy_kind", "dataset", "seed", "created", "versions"),
         ),
         ("served by default", f"{len(served)} subnets that none dominates"),
         ("default SLO", f"{profile.default_slo_ns() / NS_PER_MS:g} ms"),
