@@ -5,8 +5,9 @@ parameters that it touches, its cost, its extraction, its calibration, its ONNX 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from math import prod
+from typing import cast
 
 from superserve_cli.supernet import boxes
 from superserve_cli.supernet.boxes import Box
@@ -95,28 +96,32 @@ def params(plan: Plan) -> int:
     return sum(map(boxes.size, uses(plan).values())) + 2 * sum(norm.channels for norm in norms(plan))
 
 
-def walk(plan: Plan, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
-    """Every layer that runs, with the shape of its input. `shape` is that of the plan's own input."""
+def walk(plan: Plan, shape: Shape) -> Generator[tuple[Layer, Shape], None, Shape]:
+    """Every layer that runs, with the shape of its input; returns the shape of what the plan yields. `shape` is that of its input."""
     for layer in plan:
         match layer:
-            case Join(_, branches):
+            case Join(kind, branches):
+                outs = []
                 for branch in branches:
-                    yield from walk(branch, shape)
+                    outs.append((yield from walk(branch, shape)))  # noqa: PERF401  # a comprehension cannot yield
+                shape = max(outs, key=prod) if kind == "mul" else outs[0]
             case LayerSelect():
                 for block in layer.selected:
-                    yield from walk(block, shape)
-                    shape = output_shape(block, shape)
-                continue
+                    shape = yield from walk(block, shape)
             case _:
                 yield layer, shape
-        shape = output_shape((layer,), shape)
+                shape = _after(layer, shape)
+    return shape
 
 
 def output_shape(plan: Plan, shape: Shape) -> Shape:
     """The shape of what a plan yields."""
-    for layer in plan:
-        shape = _after(layer, shape)
-    return shape
+    steps = walk(plan, shape)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("Shape", end.value)
 
 
 def _after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912  # one line per kind of layer
@@ -141,9 +146,8 @@ def _after(layer: Layer, shape: Shape) -> Shape:  # noqa: PLR0911, PLR0912  # on
             return (*shape[:-1], weight.shape[0])
         case TokenPool():
             return shape[-1:]
-        case Join(kind, branches):
-            outs = [output_shape(branch, shape) for branch in branches]
-            return max(outs, key=prod) if kind == "mul" else outs[0]
+        case Join(_, branches):
+            return max((output_shape(branch, shape) for branch in branches), key=prod)
         case LayerSelect():
             for block in layer.selected:
                 shape = output_shape(block, shape)
