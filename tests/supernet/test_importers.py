@@ -113,6 +113,8 @@ def test_a_file_that_is_no_checkpoint_or_not_whole_is_refused_in_one_line(conten
         ({}, "holds no parameters"),
         ({"state_dict": {}}, "holds no parameters"),
         ({"weight": 3.0, "bias": torch.ones(2)}, r"not tensors: weight \(float\)"),
+        ({"weight": torch.eye(2).to_sparse(), "bias": torch.ones(2)}, "no plain numbers in weight"),
+        ({"weight": torch.ones(2, device="meta")}, "no plain numbers in weight"),
     ],
 )
 def test_a_file_of_something_else_is_refused(content: Any, complaint: str, tmp_path: Path) -> None:

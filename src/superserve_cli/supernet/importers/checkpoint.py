@@ -119,6 +119,8 @@ def _parameters(path: Path, content: Any) -> dict[str, Tensor]:
         raise BadFile(f"{path} holds no parameters by name", hint=HINT)
     if others := [f"{name} ({type(value).__name__})" for name, value in content.items() if not isinstance(value, Tensor)]:
         raise BadFile(f"{path} has entries that are not tensors: {_some(others)}", hint=f"parameters may lie under {' or '.join(WRAPPERS)}")
+    if packed := [name for name, tensor in content.items() if tensor.layout != torch.strided or tensor.is_meta]:
+        raise BadFile(f"{path} has no plain numbers in {_some([*map(str, packed)])}", hint="torch.save its dense tensors")
     return {str(name): tensor for name, tensor in content.items()}
 
 
