@@ -66,9 +66,9 @@ def test_a_predicted_front_is_shown_with_what_was_predicted() -> None:
     predicted = {"device": "cpu", "subnets": {one: {"accuracy": 0.9, "latency_ms": 1.25}, other: {"accuracy": 0.95, "latency_ms": 2.5}}}
     net = with_statistics(one, predicted=predicted)
     columns, rows = described.rows(net, [one, other])
-    assert columns == ("front", "million MACs", "parameters", "statistics", "predicted", "predicted ms")
-    assert [row[3:] for row in rows] == [("", "90.00 %", "1.250"), ("MISSING", "95.00 %", "2.500")]
-    assert dict(described.facts(net))["predicted"] == "device cpu"
+    assert columns == ("front", "M MACs", "params", "statistics", "predicted")
+    assert [row[3:] for row in rows] == [("", "90.0 %, 1.25 ms"), ("MISSING", "95.0 %, 2.5 ms")]
+    assert dict(described.facts(net))["predicted"] == "2 subnets on cpu at batch size 1"
 
 
 def test_the_data_are_numbers_beside_the_description() -> None:

@@ -68,4 +68,4 @@ def _onnx(path: Path) -> "Contents":
         (c.id, str(c.row), f"{c.macs / 1e6:,.2f}", f"{c.params:,}", "" if c.accuracy is None else f"{100 * c.accuracy:.2f} %")
         for c in held.subnets
     ]
-    return reports.Contents("ONNX", facts, ("subnet", "row", "million MACs", "parameters", "accuracy"), rows, held.to_json())
+    return reports.Contents("ONNX", facts, ("subnet", "row", "M MACs", "params", "accuracy"), rows, held.to_json())

@@ -1,6 +1,6 @@
 """What a SuperNet is and holds, in words and numbers, for people and for scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from superserve_cli.core.nouns import Subnet
@@ -57,7 +57,7 @@ def facts(supernet: SuperNet) -> list[tuple[str, str]]:
         ("origin", _listed(metadata.get("origin", {}))),
         ("task", _listed({name: value for name, value in metadata.get("task", {}).items() if name != "labels"})),
         ("recipe", _listed(metadata.get("recipe", {}))),
-        ("predicted", _listed({name: value for name, value in metadata.get("predicted", {}).items() if name != "subnets"})),
+        ("predicted", _predicted(metadata.get("predicted", {}))),
     ]
     return [(name, value) for name, value in found if value]
 
@@ -125,12 +125,11 @@ def _row(supernet: SuperNet, subnet: Subnet) -> dict[str, str]:
     predicted = supernet.metadata.get("predicted", {}).get("subnets", {}).get(subnet, {})
     return {
         "front": subnet,
-        "million MACs": f"{known.get('macs', supernet.macs(subnet)) / 1e6:,.2f}",
-        "parameters": f"{known.get('params', supernet.params(subnet)):,}",
+        "M MACs": f"{known.get('macs', supernet.macs(subnet)) / 1e6:,.2f}",
+        "params": f"{known.get('params', supernet.params(subnet)):,}",
         "statistics": "" if supernet.runs(subnet) else "MISSING",
         **{split: f"{100 * known[split]:.2f} %" if split in known else "" for split in ("validation", "test")},
-        "predicted": f"{100 * predicted['accuracy']:.2f} %" if predicted.get("accuracy") is not None else "",
-        "predicted ms": f"{predicted['latency_ms']:.3f}" if "latency_ms" in predicted else "",
+        "predicted": _foretold(predicted),
     }
 
 
@@ -139,6 +138,21 @@ def _memory(held: Memory) -> str:
     own = f" + {held.statistics / MB:,.2f} MB of statistics{each}" if held.statistics else ""
     copies = f"{held.subnets} extracted cop{'ies' if held.subnets != 1 else 'y'} would take {held.extracted / MB:,.2f} MB"
     return f"{held.weights / MB:,.2f} MB of weights{own}; {copies}, {held.ratio:.1f} times as much"
+
+
+def _predicted(said: Mapping[str, Any]) -> str:
+    """What a search foretold, where, and how far it was off."""
+    if not said:
+        return ""
+    errors = said.get("errors", {}).get("latency", {})
+    off = f"; latencies are off by {100 * errors['median']:.1f} % (median)" if errors.get("median") is not None else ""
+    source = f", accuracies from {said['accuracy_from']}" if "accuracy_from" in said else ""
+    return f"{len(said['subnets']):,} subnets on {said.get('device', 'some device')} at batch size {said.get('batch_size', 1)}{source}{off}"
+
+
+def _foretold(said: Mapping[str, Any]) -> str:
+    accuracy = [f"{100 * said['accuracy']:.1f} %"] if said.get("accuracy") is not None else []
+    return ", ".join([*accuracy, *([f"{said['latency_ms']:.3g} ms"] if "latency_ms" in said else [])])
 
 
 def _listed(entries: dict[str, Any]) -> str:
