@@ -16,7 +16,7 @@ from superserve_cli.supernet import Elastic, Statistics, SuperNet, boxes, subnet
 from superserve_cli.supernet import plan as plans
 from superserve_cli.supernet.extract import extract
 from superserve_cli.supernet.layers import LayerSelect
-from tests.supernet.own_modules import MobileNet, Padded, Reader, ResNet, Viewer
+from tests.supernet.own_modules import Block, MobileNet, Padded, Reader, ResNet, Viewer
 
 IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 WORDS = torch.randint(0, 30, (3, 9), generator=torch.Generator().manual_seed(0))
@@ -266,3 +266,42 @@ def test_words_that_a_mask_hides_change_no_answer() -> None:
         torch.testing.assert_close(net.forward(padded, net.space.largest), model(padded), rtol=1e-5, atol=1e-6)
         assert not torch.allclose(net.forward(padded, net.space.largest), net.forward(padded.clamp(min=1), net.space.largest))
     assert supernet.family("module")(**net.architecture.to_json()) == net.architecture
+
+
+class Context(nn.Module):
+    """A block that adds to each pixel what it makes of the mean over all of them (as in GCNet)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze, self.excite = nn.Conv2d(8, 6, 1), nn.Conv2d(6, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True))))
+
+
+def test_what_is_added_to_every_pixel_has_the_shape_of_the_images() -> None:
+    model = randomised(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Sequential(Context(), Context()), nn.Flatten(), nn.Linear(8 * 256, 2)))
+    net = subnetact(model, Elastic(stages=("1",), depth=(1, 2)), IMAGES)
+    with torch.no_grad():
+        for subnet in net.space.enumerate():
+            assert torch.equal(net.forward(IMAGES, subnet), extract(net, subnet)(IMAGES))
+
+
+class Buffered(nn.Module):
+    """A transformer whose places are a buffer, cut to the length of the text."""
+
+    places: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.head = nn.Embedding(30, 16), nn.Linear(16, 3)
+        self.register_buffer("places", torch.randn(1, 20, 16), persistent=False)
+        self.blocks = nn.Sequential(Block(), Block())
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.head(self.blocks(self.words(words) + self.places[:, : words.shape[1]]).mean(1))
+
+
+def test_a_table_of_places_may_be_a_buffer() -> None:
+    net = subnetact(randomised(Buffered()), Elastic(depth=(1,)), WORDS)
+    assert net.weights["places"].shape == (1, 9, 16)

@@ -108,6 +108,35 @@ def changed(change: Callable[[ResNet], object]) -> ResNet:
     return model
 
 
+class Pixels(nn.Module):
+    """A residual block with a layer over rows of pixels, which are as long as there are inner channels."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.grow, self.layer, self.shrink = nn.Conv2d(8, 16, 1), layer, nn.Conv2d(16, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.shrink(self.layer(self.grow(x)))
+
+
+class Added(nn.Module):
+    """A table that is added to images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, 16, 16, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(16, 16), nn.LayerNorm(16), nn.RMSNorm(16), Added()], ids=lambda layer: type(layer).__name__)
+def test_layers_over_rows_of_pixels_are_refused_even_where_these_are_as_long_as_there_are_channels(layer: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Sequential(Pixels(layer)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    with pytest.raises(BadOption, match=r"layer\.weight is used on rows of pixels"):
+        subnetact(model.eval(), Elastic(stages=("1",)), IMAGES)
+
+
 STATES: dict[str, tuple[Callable[[ResNet], object], str]] = {
     "training": (lambda m: m.layer1[0].bn2.train(), "layer1.0.bn2 is in training mode"),
     "half precision": (lambda m: m.fc.half(), "fc.weight is not a float32 tensor"),
@@ -117,6 +146,10 @@ STATES: dict[str, tuple[Callable[[ResNet], object], str]] = {
         "layer2.1.conv1.weight and layer2.2.conv1.weight",
     ),
     "a hook": (lambda m: m.layer2[1].conv2.register_forward_hook(lambda *a: a[2] * 2), "they differ first at layer2.1.conv2"),
+    "a weight that is computed": (
+        lambda m: nn.utils.spectral_norm(m.layer1[1].get_submodule("conv1")),
+        "layer1.1.conv1.weight is no parameter",
+    ),
     "a shared block": (lambda m: setattr(m.layer2, "2", m.layer2[1]), "layer2.1.* is used twice"),
 }
 

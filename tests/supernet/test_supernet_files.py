@@ -37,6 +37,12 @@ def test_a_supernet_survives_its_files(folder: Path) -> None:
     assert all(torch.equal(again.forward(x, s), NET.forward(x, s)) for s in NET.front)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_supernet_in_another_format_has_a_hash_of_its_own(dtype: torch.dtype) -> None:
+    held = NET.to(torch.device("cpu"), dtype)
+    assert held.hash == NET.to(torch.device("cpu"), dtype).hash != NET.hash
+
+
 def test_a_folder_holds_three_files_and_no_leftovers(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "supernet.json", "weights.safetensors"]
 

@@ -141,7 +141,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """A bound `Join` that adds; `in_place` where nobody else holds what the first branch yields."""
+    """A bound `Join` that adds; `in_place` where nobody else holds what the first branch yields, and unless it is the smaller one."""
 
     branches: tuple[tuple[Operation, ...], ...]
     in_place: bool
@@ -151,7 +151,7 @@ class Add:
         total = run(self.branches[0], x, padding)
         for branch in self.branches[1:]:
             other = run(branch, x, padding)
-            total = total.add_(other) if self.in_place else total + other
+            total = total.add_(other) if self.in_place and total.shape == other.shape else total + other
         return total
 
 

@@ -100,11 +100,11 @@ def walk(plan: Plan, shape: Shape) -> Generator[tuple[Layer, Shape], None, Shape
     """Every layer that runs, with the shape of its input; returns the shape of what the plan yields. `shape` is that of its input."""
     for layer in plan:
         match layer:
-            case Join(kind, branches):
+            case Join(_, branches):
                 outs = []
                 for branch in branches:
                     outs.append((yield from walk(branch, shape)))  # noqa: PERF401  # a comprehension cannot yield
-                shape = max(outs, key=prod) if kind == "mul" else outs[0]
+                shape = max(outs, key=prod)
             case LayerSelect():
                 for block in layer.selected:
                     shape = yield from walk(block, shape)

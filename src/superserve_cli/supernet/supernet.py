@@ -76,7 +76,7 @@ class SuperNet:
         digest = hashlib.sha256(json.dumps([self.family, self.architecture.to_json()], sort_keys=True).encode())
         for name, tensor in sorted(self.tensors().items()):
             digest.update(f"{name}:{tuple(tensor.shape)};".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)  # numpy has no bfloat16
         return digest.hexdigest()
 
     def tensors(self) -> dict[str, Tensor]:

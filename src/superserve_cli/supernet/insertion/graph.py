@@ -101,6 +101,7 @@ class _Tracer(fx.Tracer):
 
     def __init__(self, leaves: Callable[[nn.Module], bool]) -> None:
         super().__init__(autowrap_functions=())
+        self.proxy_buffer_attributes = True  # a table of places may be a buffer, cut to the length of the input
         self.leaves = leaves
         self.within = ""
 

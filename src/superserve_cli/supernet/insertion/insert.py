@@ -143,8 +143,12 @@ def _used_once(model: nn.Module, plan: Plan) -> None:
 
 def _weights(model: nn.Module, architecture: ModuleNet) -> Mapping[str, Tensor]:
     """Copies of what the plan uses, by the model's own names; of a table of places only the rows up to the last one used."""
-    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    named = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
     cuts = {name: tuple(map(slice, shape)) for name, shape in parameters(architecture).items()}
+    if computed := [name for name in cuts if name not in named]:
+        raise BadOption(
+            f"{computed[0]} is no parameter but computed from others", hint="take off what computes it: remove_weight_norm, say"
+        )
     return channels_last({name: named[name].detach()[cut].clone() for name, cut in cuts.items()})
 
 
@@ -164,7 +168,7 @@ def _compare(supernet: SuperNet, steps: tuple[Step, ...], example: Tensor, expec
     by = (found - expected).abs().max().item() if found.shape == expected.shape else float("nan")
     raise BadOption(
         f"the full subnet does not compute what the model does: they differ first at {where}, and in the output by {by:.3g}",
-        hint="hooks and changed forward methods of PyTorch's own modules are not seen; put such code into a module of your own",
+        hint="not seen are activations in place before a shortcut (use inplace=False), hooks, and changed forwards of PyTorch's modules",
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from math import ceil, prod
-from typing import Any
+from typing import Any, Final
 
 from superserve_cli.errors import BadOption
 from superserve_cli.supernet.layers import (
@@ -28,7 +28,7 @@ from superserve_cli.supernet.layers import (
     Weight,
     WeightSlice,
 )
-from superserve_cli.supernet.plan import Shape, output_shape
+from superserve_cli.supernet.plan import Shape, output_shape, slices
 
 
 @dataclass(eq=False)
@@ -81,6 +81,9 @@ class Axes:
 
     def _through(self, plan: Plan, axis: Axis, shape: Shape) -> Axis:
         for layer in plan:
+            if len(shape) == 3 and isinstance(layer, ROWS):
+                where = slices((layer,))[0].parameter
+                raise BadOption(f"{where} is used on rows of pixels", hint="on images convolutions and BatchNorm are supported")
             axis = self._after(layer, axis, shape)
             shape = output_shape((layer,), shape)
         return axis
@@ -169,6 +172,10 @@ class Axes:
 def narrow(plan: Plan, shape: Shape, fraction: float) -> Plan:
     """A block with a fraction of its inner channels, heads and neurons; `shape` is that of its input."""
     return plan if fraction == 1 else _replaced(plan, Axes(plan, shape).cut(fraction))
+
+
+ROWS: Final = Linear | LayerNorm | RmsNorm | Positions | Attention
+"""Layers over the last dimension, which holds no channels of images."""
 
 
 def _channels(shape: Shape) -> int:
