@@ -158,7 +158,8 @@ def test_json_that_is_none_is_refused_and_says_what_it_should_be(tmp_path: Path)
     assert refused.value.hint == "it should be a thing"
     (tmp_path / "broken").write_bytes(b"{")
     (tmp_path / "latin").write_bytes(b'"\xe9"')
-    for name in ("broken", "latin"):
+    (tmp_path / "deep").write_text("[" * 100_000)
+    for name in ("broken", "latin", "deep"):
         with pytest.raises(BadFile, match="is not a thing") as refused:
             read_json(tmp_path / name, "a thing")
         assert "write it again" in refused.value.hint

@@ -108,6 +108,11 @@ def test_a_supernet_that_changes_has_another_hash() -> None:
         ({"architecture": {"shape": [1, 16, 16], "classes": "many"}}, "not one of family conv"),
         ({"hash": "0"}, "do not belong together"),
         ({"front": ["d999-w1-e1"]}, "the front has 'd999-w1-e1'"),
+        ({"front": None}, "front is null, not a list"),
+        ({"name": 5}, "name is 5, not a text"),
+        ({"task": "glyphs"}, 'task is "glyphs", not an object'),
+        ({"subnets": {NET.space.largest: 3}}, f"subnets.{NET.space.largest} is 3, not an object"),
+        ({"predicted": {"subnets": []}}, r"predicted.subnets is \[\], not an object"),
     ],
 )
 def test_a_description_that_is_wrong_is_refused_by_name(folder: Path, changes: dict[str, Any], complaint: str) -> None:

@@ -30,6 +30,13 @@ WEIGHTS: Final = "weights.safetensors"
 WAITING: Final = ".weights.safetensors.new"
 DESCRIPTION: Final = "supernet.json"
 HINT: Final = "write one with `superserve build --out DIR`"
+ENTRIES: Final[dict[str, type]] = {
+    "name": str,
+    "front": list,
+    **dict.fromkeys(("subnets", "task", "origin", "recipe", "spread", "versions", "statistics", "predicted"), dict),
+}
+"""What the entries of a description are that its hash does not cover, and that may be absent."""
+KINDS: Final[dict[type, str]] = {str: "a text", list: "a list", dict: "an object"}
 
 
 def save(folder: Path, supernet: SuperNet) -> None:
@@ -141,7 +148,19 @@ def _description(path: Path) -> dict[str, Any]:
     schema = metadata.get("schema") if isinstance(metadata, dict) else None
     if schema != SCHEMA:
         raise BadFile(f"{path} holds {schema or 'no schema that we know'}, not {SCHEMA}", hint=HINT)
+    predicted = metadata.get("predicted")
+    _check_kinds(path, metadata, ENTRIES)
+    _check_kinds(path, predicted or {}, {"subnets": dict}, "predicted.")
+    for name, entries in (("subnets", metadata), ("predicted.subnets", predicted or {})):
+        subnets = entries.get("subnets", {})
+        _check_kinds(path, subnets, dict.fromkeys(subnets, dict), f"{name}.")
     return dict(metadata)
+
+
+def _check_kinds(path: Path, found: dict[str, Any], kinds: Mapping[str, type], before: str = "") -> None:
+    for name, kind in kinds.items():
+        if name in found and not isinstance(found[name], kind):
+            raise BadFile(f"{path}: {before}{name} is {json.dumps(found[name])[:40]}, not {KINDS[kind]}", hint=HINT)
 
 
 def _architecture(path: Path, metadata: dict[str, Any]) -> Architecture:
