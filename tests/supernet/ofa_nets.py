@@ -7,7 +7,6 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from superserve_cli.supernet.ofa_mbv3 import OfaMbv3
 from superserve_cli.supernet.ofa_resnet import OfaResNet50
 from superserve_cli.supernet.supernet import Statistics, SuperNet, channels_last
 
-KEYS = Path(__file__).parents[3] / "shared" / "reference" / "checkpoint-keys"
+KEYS = Path(__file__).parent / "keys"
 TINY_RESNET = OfaResNet50(
     (3, 32, 32), 5, (0, 1), (0.25, 0.5), (0.5, 1.0), resolutions=(16, 32), blocks=(1, 1, 2, 1), stem=32, widths=(32, 48, 64, 80)
 )
@@ -65,10 +64,9 @@ def checkpoint(architecture: Architecture) -> dict[str, Tensor]:
 
 
 def published(name: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in a published checkpoint; skips the test where the list of them is absent."""
-    if not (path := KEYS / f"{name}_keys.tsv").exists():
-        pytest.skip("the list of the checkpoint's keys is not here")
-    return {name: ast.literal_eval(shape) for name, _, shape in (line.partition("\t") for line in path.read_text().splitlines())}
+    """Names and shapes in a published checkpoint."""
+    lines = (KEYS / f"{name}.tsv").read_text().splitlines()
+    return {name: ast.literal_eval(shape) for name, _, shape in (line.partition("\t") for line in lines)}
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

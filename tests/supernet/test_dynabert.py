@@ -1,6 +1,4 @@
-import csv
 import json
-from ast import literal_eval
 from math import erf, prod, sqrt
 from pathlib import Path
 
@@ -20,8 +18,8 @@ from superserve_cli.supernet.extract import extract
 from superserve_cli.supernet.families import parameters
 from superserve_cli.supernet.layers import Attention, LayerSelect, Plan, every_other
 from superserve_cli.supernet.plan import layers
+from tests.supernet.ofa_nets import published
 
-PUBLISHED = Path(__file__).parents[3] / "shared/reference/checkpoint-keys/dynabert_mnli_keys.tsv"
 BASE = DynaBert(classes=3)
 SMALL = DynaBert(shape=(2, 10), classes=3, hidden=128, heads=2, ffn=24, layers=4, vocabulary=50, positions=16, width_mult=(0.5, 0.75, 1.0))
 FOUR = DynaBert(shape=(2, 10), classes=3, hidden=32, heads=4, ffn=24, layers=4, vocabulary=50, positions=16)
@@ -77,10 +75,8 @@ def test_bert_base_with_three_labels_has_the_published_parameters() -> None:
     assert sum(map(prod, expected.values())) == 109_484_547
 
 
-@pytest.mark.skipif(not PUBLISHED.is_file(), reason="the list of published keys is not here")
 def test_names_and_shapes_are_those_of_the_published_checkpoint() -> None:
-    with PUBLISHED.open() as lines:
-        assert {name: literal_eval(shape) for name, shape in csv.reader(lines, delimiter="\t")} == parameters(BASE)
+    assert published("dynabert_mnli") == parameters(BASE)
 
 
 @pytest.mark.parametrize(
