@@ -60,6 +60,10 @@ FUNCTIONS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str]] = {
     "a factor": (lambda m, x: x * m.scale, "between: a multiplication with a parameter"),
     "a functional convolution": (lambda m, x: F.conv2d(x, m.conv.weight), "between: conv2d is not supported"),
     "two inputs": (lambda m, x: torch.maximum(x, m.conv(x)), "between: maximum takes 2 tensors"),
+    "a view as images": (
+        lambda m, x: x * torch.sigmoid(x.mean((2, 3))).view(x.size(0), 4, 1, 1),
+        "a view of \\[2, 4\\] as \\[2, 4, 1, 1\\]",
+    ),
     "a division": (lambda m, x: x / (x + x), "truediv takes 2 tensors"),
     "a mean of the channels": (lambda m, x: x * x.mean(1, keepdim=True), "the mean of 4 dimensions over \\[1\\]"),
     "twice the same module": (lambda m, x: conv(conv(x, m), m), "between.conv is used twice"),

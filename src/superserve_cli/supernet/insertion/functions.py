@@ -86,7 +86,11 @@ def _view(where: str, x: Tensor, *sizes: Any) -> Plan:
     if shape == x.shape:
         return ()
     if shape != tuple(x.flatten(1).shape):
-        raise unsupported(where, f"a view of {list(x.shape)} as {list(shape)} is not supported", "only x.view(len(x), -1) is")
+        raise unsupported(
+            where,
+            f"a view of {list(x.shape)} as {list(shape)} is not supported",
+            "x.view(x.size(0), -1) is, and mean((2, 3), keepdim=True)",
+        )
     return (Flatten(),)
 
 
