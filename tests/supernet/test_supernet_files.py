@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from superserve_cli import supernet
 from superserve_cli.errors import BadFile, BadOption
-from superserve_cli.supernet.files import DESCRIPTION, WAITING, WEIGHTS
+from superserve_cli.supernet.files import DESCRIPTION, WAITING, WEIGHTS, replace_saved
 
 NET = supernet.load()
 
@@ -84,6 +84,14 @@ def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadFile, match="cannot write"):
         supernet.save(tmp_path / "file", NET)
+
+
+def test_of_two_that_change_a_supernet_at_once_the_second_is_told(folder: Path) -> None:
+    held = supernet.load(folder)
+    replace_saved(folder, held, one_more(held))
+    with pytest.raises(BadFile, match="holds another SuperNet by now"):
+        replace_saved(folder, held, held)
+    assert supernet.load(folder).hash == one_more(held).hash
 
 
 def test_weights_in_another_format_are_kept_in_float32(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def calibrate(
     from superserve_cli.errors import BadOption
     from superserve_cli.supernet.asked import subnets as asked
     from superserve_cli.supernet.devices import device as named
+    from superserve_cli.supernet.files import replace_saved
     from superserve_cli.training import calibration, part
     from superserve_cli.training import images as sources
 
@@ -66,7 +67,7 @@ def calibrate(
     if task is not None:
         with _kept(run.path), console.progress("accuracy") as progress:
             changed = calibration.rated(changed, run.rated, task, progress)
-    supernets.save(supernet, changed)
+    replace_saved(supernet, held, changed)
     run.path.unlink(missing_ok=True)
     _show(supernet, held, changed, len(todo), len(chosen) - len(todo), json)
 

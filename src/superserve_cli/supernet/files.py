@@ -60,12 +60,23 @@ def annotate(folder: Path, supernet: SuperNet, entries: Mapping[str, Any]) -> No
 
     Raises BadFile when the folder no longer holds this SuperNet.
     """
+    description = _still(folder, supernet)
+    write_json(folder / DESCRIPTION, {**description, **entries})
+    _write_card(folder, replace(supernet, metadata={**description, **entries}, _programs={}))
+
+
+def replace_saved(folder: Path, old: SuperNet, new: SuperNet) -> None:
+    """Write what became of a SuperNet that was read from a folder; raises BadFile when the folder no longer holds it."""
+    _still(folder, old)
+    save(folder, new)
+
+
+def _still(folder: Path, supernet: SuperNet) -> dict[str, Any]:
     _settle(folder)
     description = _description(folder / DESCRIPTION)
     if description.get("hash") != supernet.metadata.get("hash"):
         raise BadFile(f"{folder} holds another SuperNet by now", hint="do it again")
-    write_json(folder / DESCRIPTION, {**description, **entries})
-    _write_card(folder, replace(supernet, metadata={**description, **entries}, _programs={}))
+    return description
 
 
 def _write_card(folder: Path, supernet: SuperNet) -> None:
