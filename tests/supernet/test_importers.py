@@ -247,3 +247,11 @@ def test_the_hash_of_a_folder_is_over_the_names_and_contents_of_its_files(tmp_pa
     before = importers.sha256(tmp_path)
     (tmp_path / "a").rename(tmp_path / "b")
     assert importers.sha256(tmp_path) != before != importers.sha256(tmp_path / "b")
+
+
+def test_a_checkpoint_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "endless.pt")
+    with pytest.raises(BadFile, match="entries that are not tensors"):
+        read(tmp_path / "endless.pt")

@@ -23,15 +23,19 @@ def main(control: socket.socket, memory: int) -> None:
         if not (message := control.recv(MOST_BYTES)):
             return
         plan = Plan.decode(message)
-        worker.warm_up(plan.subnets, plan.batch_sizes)
-    except Unknown as error:
-        control.send(Complaint(f"{error}, which the profile serves", OTHER_PROFILE).encode())
-        return
+        _warm(worker, plan)
     except SuperserveError as error:
         control.send(Complaint(str(error), error.hint).encode())
         return
     control.send(READY)
     _work(control, worker, plan, Area(memory, plan))
+
+
+def _warm(worker: Worker, plan: Plan) -> None:
+    try:
+        worker.warm_up(plan.subnets, plan.batch_sizes)
+    except Unknown as error:
+        raise SuperserveError(f"{error}, which the profile serves", hint=OTHER_PROFILE) from error
 
 
 def _made(order: Order) -> tuple[Worker, Model]:

@@ -113,8 +113,9 @@ def _pickled(path: Path) -> Any:
 
 
 def _parameters(path: Path, content: Any) -> dict[str, Tensor]:
-    while isinstance(content, Mapping) and (wrapper := next((w for w in WRAPPERS if isinstance(content.get(w), Mapping)), None)):
-        content = content[wrapper]
+    for _ in WRAPPERS:  # each at most once: a pickle may hold itself
+        wrapper = next((w for w in WRAPPERS if isinstance(content.get(w), Mapping)), None) if isinstance(content, Mapping) else None
+        content = content if wrapper is None else content[wrapper]
     if not isinstance(content, Mapping) or not content:
         raise BadFile(f"{path} holds no parameters by name", hint=HINT)
     if others := [f"{name} ({type(value).__name__})" for name, value in content.items() if not isinstance(value, Tensor)]:
