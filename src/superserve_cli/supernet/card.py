@@ -76,7 +76,7 @@ def _preface(supernet: SuperNet, count: int, columns: tuple[str, ...]) -> str:
     chosen = f"{LISTED} of {count:,}, spread over all. " if count > LISTED else ""
     if "validation" in columns:
         return chosen + "The Pareto front of multiply-accumulates and accuracy on validation images; test images had no part in the choice."
-    if "predicted ms" in columns:
+    if "predicted" in columns:
         said = supernet.metadata["predicted"]
         where = f"on {said['device']}, in batches of {said['batch_size']}"
         return f"{chosen}The Pareto front that a search foretells: latency {where}, and accuracy from {said['accuracy_from']}."
