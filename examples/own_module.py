@@ -87,7 +87,7 @@ def main(folder: Path, steps: int = 150) -> None:
     supernet.save(folder, elastic(task.classes, x, y, steps))
     net = supernet.load(folder)
     images, labels = torch.from_numpy(task.test.x[:500]), torch.from_numpy(task.test.y[:500])
-    print(f"{folder}: {len(net.space)} subnets of one set of weights")
+    print(f"{folder}: {net.space.size} subnets of one set of weights")
     print(f"{'subnet':10}{'MACs':>12}{'parameters':>12}{'accuracy':>10}{'one image':>12}")
     with torch.inference_mode():
         for subnet in net.space.enumerate():

@@ -102,7 +102,7 @@ def test_a_width_is_a_share_of_heads_and_of_neurons(subnet: str, heads: int, inn
 
 
 def test_the_space_is_twelve_points() -> None:
-    assert len(BASE.space) == 12
+    assert BASE.space.size == 12
     assert (BASE.space.smallest, BASE.space.largest) == ("d6-w0.25", "d12-w1")
 
 

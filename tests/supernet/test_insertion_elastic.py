@@ -81,7 +81,7 @@ def test_fractions_of_depth_are_rounded_up_in_each_stage() -> None:
 def test_widths_belong_to_blocks_stages_or_the_whole_net(per: str, largest: str, subnets: int) -> None:
     net = resnet(Elastic(depth=(1, 2), per=per))  # type: ignore[arg-type]
     assert net.space.largest == largest
-    assert len(net.space) == len(list(net.space.enumerate())) == subnets
+    assert net.space.size == len(list(net.space.enumerate())) == subnets
 
 
 def test_blocks_that_do_not_run_have_no_width_of_their_own() -> None:

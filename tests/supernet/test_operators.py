@@ -86,7 +86,7 @@ def test_channels_are_rounded_to_multiples_of_eight_but_never_down_by_a_tenth(co
 
 
 def test_the_built_in_space_has_at_most_64_subnets() -> None:
-    assert len(NET.space) <= 64
+    assert NET.space.size <= 64
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_the_first_heads_and_neurons_run_and_their_number_is_rounded_up(subnet: 
 
 def test_every_subnet_can_be_evaluated_and_has_a_short_id() -> None:
     usual = Transformer(shape=(1, 16, 16), classes=20)
-    assert len(usual.space) <= 64
+    assert usual.space.size <= 64
     assert (usual.space.smallest, usual.space.largest) == ("d2-w0.25-f0.25", "d6-w1-f1")
     assert "d4-w0.5-f1" in usual.space
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from superserve_cli.core.nouns import Progress, Subnet, silent
+from superserve_cli.core.nouns import Subnet
 from superserve_cli.supernet import SuperNet
 from superserve_cli.supernet.extract import extract
 from superserve_cli.supernet.programs import pack
@@ -42,7 +42,7 @@ class Compared:
         return found
 
 
-def compare(subnets: Sequence[Subnet], ways: Mapping[str, Sequence[Run]], rounds: int, progress: Progress = silent) -> Compared:
+def compare(subnets: Sequence[Subnet], ways: Mapping[str, Sequence[Run]], rounds: int) -> Compared:
     """Time each way for each subnet once per round, in an order of each round's own; `ways` has a callable per subnet."""
     cells = [(way, i) for way in ways for i in range(len(subnets))]
     for way, i in cells:
@@ -55,14 +55,13 @@ def compare(subnets: Sequence[Subnet], ways: Mapping[str, Sequence[Run]], rounds
             begun = time.perf_counter()
             ways[way][i]()
             seconds[way][number, i] = time.perf_counter() - begun
-        progress(number + 1, rounds, f"round {number + 1} of {rounds}")
     return Compared(tuple(subnets), seconds)
 
 
-def in_place(net: SuperNet, subnets: Sequence[Subnet], rounds: int, batch_size: int = 1, progress: Progress = silent) -> Compared:
-    """`views` and `packed` programs and `extracted` modules of the same subnets, on the device that the SuperNet is on."""
+def in_place(net: SuperNet, subnets: Sequence[Subnet], rounds: int) -> Compared:
+    """`views` and `packed` programs and `extracted` modules of the same subnets at batch size 1, on the device that the SuperNet is on."""
     device = next(iter(net.weights.values())).device
-    x = torch.randn(batch_size, *net.architecture.shape, generator=torch.Generator().manual_seed(0)).to(device)
+    x = torch.randn(1, *net.architecture.shape, generator=torch.Generator().manual_seed(0)).to(device)
     ways: dict[str, Sequence[Callable[[Tensor], Any]]] = {
         "views": [net.program(subnet) for subnet in subnets],
         "packed": [pack(net, subnet).program for subnet in subnets],
@@ -78,4 +77,4 @@ def in_place(net: SuperNet, subnets: Sequence[Subnet], rounds: int, batch_size: 
 
         return once
 
-    return compare(subnets, {way: [timed(model) for model in models] for way, models in ways.items()}, rounds, progress)
+    return compare(subnets, {way: [timed(model) for model in models] for way, models in ways.items()}, rounds)

@@ -98,9 +98,6 @@ class Space:
             prod(len(d.values) for d in others for place in range(d.count) if d.used(place, settings)) for settings in _settings(gating)
         )
 
-    def __len__(self) -> int:
-        return self.size
-
     def parse(self, subnet: Subnet) -> Point:
         """The point that an id names; raises BadOption, which says the dimension that is wrong and what it may be."""
         parts = subnet.split("-")
