@@ -80,6 +80,7 @@ for _step in (
     world.first_to_start,
     world.admits,
     world.load,
+    world.load_the_idle,
     world.complete,
     world.note,
     world.change,

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from superserve_cli.core.outcomes import FAILED, NEVER, Outcomes
-from superserve_cli.engine import heaps, idle, steps
+from superserve_cli.engine import steps
 from superserve_cli.engine.check import check
 from superserve_cli.engine.compiled import simulate as compiled
 from superserve_cli.engine.heaps import array_heaps
@@ -16,6 +16,7 @@ from superserve_cli.engine.idle import all_idle
 from superserve_cli.engine.lanes import lanes
 from superserve_cli.engine.tables import Classes, as_arrays, classes
 from superserve_cli.engine.world import ARRIVED, LIVE, PICKS, Control, Outcome, State, World
+from superserve_cli.engine.world import simulate as as_it_stands
 from superserve_cli.policies import Control as PolicyControl
 from superserve_cli.policies import Policy, Seen
 from superserve_cli.policies.greedy import largest_fitting
@@ -56,11 +57,13 @@ def simulate(
     seed: int = 0,
     faults: Sequence[Fault] = (),
     sharding: Sharding = ONE_ROUTER,
+    interpreted: bool = False,
 ) -> Outcomes:
     """What becomes of every request of a trace on `workers` workers of the profile's kind, all idle at first.
 
     `profile` holds the served subnets; `slo_ns` is for requests that have none of their own; `service` is `fixed` (every batch takes
-    its plan_ns) or `measured` (drawn from the profile's quantiles, one uniform number per batch from `seed`). Raises BadOption.
+    its plan_ns) or `measured` (drawn from the profile's quantiles, one uniform number per batch from `seed`). `interpreted` runs the
+    source as it stands, over lists, a hundred times slower, for whoever wants to step through it. Raises BadOption.
     """
     check(profile, workers, slo_ns, late, service)
     hook = policy.controlled(profile, workers, slo_ns)
@@ -68,26 +71,20 @@ def simulate(
     served = classes(hook.modes, profile, max(1, workers // sharding.routers), floors, sharding.routers)
     requests = _requests(trace, served, slo_ns, sharding)
     state, out = _state(requests, served, workers, sharding), _nothing_yet(len(trace))
+    if interpreted:
+        state = _over_lists(state, workers)
     control = _control(hook, workers, sharding)
     world, tables = _world(trace, profile, service, faults), as_arrays(served.tables)
     random = np.random.default_rng(seed)
     until_ns = steps.NEVER if hook.tick is None else hook.first_ns
-    while compiled(world, requests, tables, control, steps.LATE_RULES[late], until_ns, random, state, out) and hook.tick is not None:
+    run = as_it_stands if interpreted else compiled
+    while run(world, requests, tables, control, steps.LATE_RULES[late], until_ns, random, state, out) and hook.tick is not None:
         seen = Seen(until_ns, int(state.at[ARRIVED]), int(np.asarray(state.depth).sum()))
-        _change_modes(control, state, hook.tick(seen), hook.load_ns, until_ns)
+        for worker, mode in enumerate(hook.tick(seen)):
+            if mode != control.mode[worker]:
+                control.mode[worker], state.owed_ns[worker] = mode, hook.load_ns
         until_ns += hook.period_ns
     return _outcomes(trace, requests, served, out)
-
-
-def _change_modes(control: Control, state: State, modes: Sequence[int], load_ns: int, now_ns: int) -> None:
-    """What a control loop has ordered: another mode at once, and a load as soon as the worker is free."""
-    for worker, mode in enumerate(modes):
-        if mode != control.mode[worker]:
-            control.mode[worker] = mode
-            state.owed_ns[worker] = load_ns
-            if load_ns and idle.discard(state.idle, 0, worker, worker):
-                heaps.push(state.busy, 0, now_ns, worker)  # it completes at once, and then it loads
-                state.ready_ns[worker] = now_ns
 
 
 def warm_up() -> None:
@@ -129,6 +126,11 @@ def _state(requests: steps.Requests, served: Classes, workers: int, sharding: Sh
         batch=np.zeros(max(served.profile.largest, LOOK_AHEAD), np.int32),
         at=at,
     )
+
+
+def _over_lists(state: State, workers: int) -> State:
+    """The same state with queues such as the live router has."""
+    return state._replace(queues=[[] for _ in range(len(state.depth))], idle=[[(worker, worker) for worker in range(workers)]], busy=[[]])
 
 
 def _control(hook: PolicyControl, workers: int, sharding: Sharding) -> Control:

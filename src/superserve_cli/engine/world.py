@@ -115,6 +115,7 @@ def simulate(
     """
     queues, depth, busy = state.queues, state.depth, state.busy
     i, f, waiting, live, now_ns = state.at[ARRIVED], state.at[FAULT], state.at[WAITING], state.at[LIVE], state.at[NOW]
+    load_the_idle(state, now_ns)
     while True:
         wake_ns = NEVER
         while waiting > 0 and steps.count(state.idle, 0) > 0:
@@ -272,6 +273,13 @@ def complete(state: State, control: Control, now_ns: int) -> None:
     steps.push(state.idle, 0, worker, worker)
 
 
+def load_the_idle(state: State, now_ns: int) -> None:
+    """Idle workers that a control loop has given another mode begin to load."""
+    for worker in range(len(state.owed_ns)):
+        if state.owed_ns[worker] > 0 and steps.discard(state.idle, 0, worker, worker):
+            load(state, worker, now_ns)
+
+
 def load(state: State, worker: int, now_ns: int) -> None:
     """A worker that is free and not idle loads what it owes."""
     state.ready_ns[worker] = state.free_ns[worker] = max(now_ns, state.free_ns[worker]) + state.owed_ns[worker]
@@ -296,7 +304,10 @@ def change(requests: Requests, state: State, fault: int, arrived: int, now_ns: i
     """A worker returns (~worker), or is lost and what it had not finished is queued again; how many requests wait again."""
     if fault < 0:
         state.free_ns[~fault] = state.clock_ns[~fault] = now_ns
-        steps.push(state.idle, 0, ~fault, ~fault)
+        if state.owed_ns[~fault] > 0:
+            load(state, ~fault, now_ns)
+        else:
+            steps.push(state.idle, 0, ~fault, ~fault)
         return 0
     state.clock_ns[fault] = NEVER
     if not steps.discard(state.idle, 0, fault, fault):

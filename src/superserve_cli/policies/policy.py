@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from superserve_cli.core.nouns import Choose, Subnet
-from superserve_cli.errors import BadFile
+from superserve_cli.errors import BadFile, Unknown
 from superserve_cli.profiles.profile import Profile
 
 Build = Callable[[Profile, int], Choose]
@@ -29,8 +29,16 @@ class Policy:
     restrict: Callable[[Profile], Profile] = everything
     control: "Callable[[Profile, int, int], Control] | None" = None
 
+    def own(self, profile: Profile) -> Profile:
+        """The served subnets that it may run; raises Unknown where it is to run one that is not served."""
+        own = self.restrict(profile)
+        if not own.subnets:
+            raise Unknown("served subnet", self.name.partition(":")[2], profile.subnets)
+        return own
+
     def controlled(self, profile: Profile, workers: int, slo_ns: int) -> "Control":
-        """Its control, or for a policy without a memory one that changes nothing."""
+        """Its control, or for a policy without a memory one that changes nothing; raises Unknown."""
+        self.own(profile)
         return Control((self,)) if self.control is None else self.control(profile, workers, slo_ns)
 
 

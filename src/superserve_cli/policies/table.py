@@ -12,7 +12,7 @@ from math import ceil, floor, isnan
 from typing import Final, TypeVar
 
 from superserve_cli.core.nouns import WAIT, Choice, Choose
-from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.errors import BadOption
 from superserve_cli.policies.policy import Policy
 from superserve_cli.profiles.profile import Profile
 
@@ -92,9 +92,7 @@ class Probe:
 
 def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
     """The exact table of a policy on the subnets that it may run; raises BadOption where no table can represent it."""
-    own = policy.restrict(profile)
-    if not own.subnets:
-        raise Unknown("served subnet", policy.name.partition(":")[2], profile.subnets)
+    own = policy.own(profile)
     choose = policy.build(own, workers)
     at = {WAIT: LATER} | {
         Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)

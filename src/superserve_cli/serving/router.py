@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import NS_PER_S, Request, Subnet
 from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED
-from superserve_cli.engine import Dispatch, Drop, Engine, Wait
+from superserve_cli.engine import Dispatch, Drop, Engine
 from superserve_cli.engine.steps import NEVER
 from superserve_cli.serving.clock import Clock
 from superserve_cli.serving.ledger import Ledger
