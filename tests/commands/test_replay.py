@@ -34,6 +34,7 @@ def test_without_a_policy_all_are_compared_and_ranked_by_utility(capsys: pytest.
         "max-batch",
         "max-accuracy",
         "infaas",
+        "price",
         "fixed:s",
         "fixed:m",
         "fixed:l",

@@ -46,7 +46,7 @@ def test_slackfit_keeps_the_largest_batch_of_each_bucket_then_the_best_accuracy(
 
 
 def test_every_covers_all_policies_and_up_to_six_fixed_subnets() -> None:
-    assert [p.name for p in every(SMALL)] == ["slackfit", "max-batch", "max-accuracy", "infaas", "fixed:s0", "fixed:s1"]
+    assert [p.name for p in every(SMALL)] == ["slackfit", "max-batch", "max-accuracy", "infaas", "price", "fixed:s0", "fixed:s1"]
 
 
 def custom(choose: Choose) -> Policy:
@@ -162,7 +162,7 @@ def test_a_file_without_that_function_is_refused(tmp_path: Path, text: str, name
 
 def test_unknown_accuracies_are_refused_by_policies_that_rank_by_them() -> None:
     unknown = Profile(SMALL.subnets, SMALL.batch_sizes, SMALL.plan, (None, 0.8))
-    for name in ("slackfit", "max-batch", "max-accuracy", "infaas"):
+    for name in ("slackfit", "max-batch", "max-accuracy", "infaas", "price"):
         with pytest.raises(SuperserveError, match="does not know the accuracy of subnet s0"):
             compile(named(name), unknown, 1)
     assert compile(named("fixed:s0"), unknown, 1)(10, 1) == Choice("s0", 1)

@@ -12,6 +12,7 @@ from superserve_cli.core.nouns import Choice, Choose
 from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.policies import greedy
 from superserve_cli.policies.policy import Build, Policy, least_accurate
+from superserve_cli.policies.price import SCALE, price
 from superserve_cli.profiles.profile import Profile
 
 BUCKETS: Final = 8
@@ -29,6 +30,16 @@ def _fixed(argument: str) -> Policy:
     if not argument:
         raise BadOption("fixed needs a subnet", hint="write fixed:SUBNET; `superserve inspect PROFILE` lists them")
     return Policy(f"fixed:{argument}", greedy.largest_fitting, lambda profile: profile.only({argument}))
+
+
+def _price(argument: str) -> Policy:
+    try:
+        scale = float(argument) if argument else SCALE
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < float("inf"):
+        raise BadOption(f"the price of worker time cannot be scaled by {argument!r}", hint=f"write price or price:K, as in price:{SCALE}")
+    return Policy(f"price:{argument}" if argument else "price", price(scale), grid=True)
 
 
 def _plain(name: str, build: Build) -> Callable[[str], Policy]:
@@ -50,11 +61,12 @@ POLICIES: Final[dict[str, tuple[str, Callable[[str], Policy]]]] = {
     "max-batch": ("the largest batch that the least accurate subnet can run, then the best subnet", _plain("max-batch", greedy.max_batch)),
     "max-accuracy": ("the most accurate subnet that fits, then its largest batch", _plain("max-accuracy", greedy.max_accuracy)),
     "infaas": ("always the least accurate subnet, in the largest batch that fits", _infaas),
+    "price": (f"price[:K]: the batch worth most at a price of worker time that rises with the queue, times K ({SCALE})", _price),
     "fixed": ("fixed:SUBNET: always that subnet, in the largest batch that fits (Clipper+)", _fixed),
 }
 """Name -> (what it does, its maker from the text behind the colon)."""
 
-ALL: Final = ("slackfit", "max-batch", "max-accuracy", "infaas")
+ALL: Final = ("slackfit", "max-batch", "max-accuracy", "infaas", "price")
 
 
 def described() -> dict[str, str]:
@@ -75,7 +87,8 @@ def named(spec: str) -> Policy:
     if name in POLICIES:
         return POLICIES[name][1](argument)
     for extension in entry_points(group="superserve.policies", name=name):
-        return Policy(spec, extension.load())
+        build = extension.load()
+        return Policy(spec, build, grid=_has_grid(build))
     raise Unknown("policy", name, described())
 
 
@@ -103,7 +116,12 @@ def _from_file(spec: str) -> Policy:
     if not callable(build):
         known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
         raise Unknown(f"function in {path} named", name, known)
-    return Policy(f"{path.name}:{name}", _guarded(spec, build))
+    return Policy(f"{path.name}:{name}", _guarded(spec, build), grid=_has_grid(build))
+
+
+def _has_grid(build: Build) -> bool:
+    """Whether a function says of itself that it computes with slack and depth: `NAME.grid = True`."""
+    return getattr(build, "grid", False) is True
 
 
 def _guarded(spec: str, build: Build) -> Build:

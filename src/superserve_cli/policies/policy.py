@@ -18,12 +18,14 @@ def everything(profile: Profile) -> Profile:
 class Policy:
     """A way to choose subnet and batch size, under the name that reports give it.
 
-    `restrict` says which of the served subnets it may ever run; the rules for heads that cannot be met keep to them too.
+    `restrict` says which of the served subnets it may ever run; the rules for heads that cannot be met keep to them too. A policy
+    that computes with slack and depth, instead of only comparing them, has a `grid`: its table is an approximation.
     """
 
     name: str
     build: Build
     restrict: Callable[[Profile], Profile] = everything
+    grid: bool = False
 
 
 def by_accuracy(profile: Profile) -> list[Subnet]:
