@@ -28,7 +28,7 @@ def simulated(
         "profile": {
             **{key: profile.metadata.get(key) for key in ("name", "hash", "supernet", "device")},
             "subnets": list(profile.subnets),
-            "best_accuracy": _best_accuracy(policy, profile),
+            "best_accuracy": _best_accuracy(policy, profile, workers, slo_ns),
         },
         "hardware": {key: profile.metadata.get(key) for key in ("device", "device_name", "threads", "dtype", "backend")},
         "versions": provenance.versions(),
@@ -127,10 +127,11 @@ def _offered_rows(trace: Trace) -> float:
     return trace.rows * NS_PER_S / trace.duration_ns
 
 
-def _best_accuracy(policy: Policy, profile: Profile) -> float | None:
-    """The highest accuracy floor for which the policy has a subnet."""
+def _best_accuracy(policy: Policy, profile: Profile, workers: int, slo_ns: int) -> float | None:
+    """The highest accuracy floor for which the policy always has a subnet, whatever its control does."""
+    modes = policy.controlled(profile, workers, slo_ns).modes
     for floor in sorted({a for a in profile.accuracies if a is not None}, reverse=True):
         able = profile.only([s for s, a in zip(profile.subnets, profile.accuracies, strict=True) if a is not None and a >= floor])
-        if policy.restrict(able).subnets:
+        if all(mode.restrict(able).subnets for mode in modes):
             return floor
     return None
