@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from superserve_cli.policies import Policy, named
 from superserve_cli.profiles import Profile
 from superserve_cli.reports import metrics
 from superserve_cli.studies import answers
-from superserve_cli.studies.asked import RATE, WORKERS, ask
+from superserve_cli.studies.asked import RATE, WORKERS, Asked, ask
 from superserve_cli.studies.capacity import STEP, Found, Ladder, Load, Question, find, find_all, fleets, rates
 from superserve_cli.traces import Trace
 
@@ -195,6 +196,20 @@ def test_json_page_and_picture_tell_the_same(tmp_path: Path) -> None:
     picture = (tmp_path / "c" / "capacity.svg").read_text()
     assert "max-batch" in picture
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == sorted(answers.NAMES)
+
+
+def test_requests_that_a_policy_can_never_serve_are_told_from_those_that_it_misses() -> None:
+    def picky(qps: float, seed: int) -> Trace:
+        return replace(evenly(qps, seed), min_accuracy=np.resize([0.0, 0.0, 0.0, 0.85], len(evenly(qps, seed))))
+
+    asked = question(arrivals=picky, profile=TWO, slo_ns=30 * MS)
+    found = [carried(asked, rates(asked, 2), "fixed:s"), carried(asked, rates(asked, 2), "fixed:l")]
+    assert found[0].at is None
+    assert found[0].tally.rejected / found[0].tally.requests == pytest.approx(0.25, abs=0.05)
+    assert found[1].tally.rejected == 0
+    said = answers.remarks(Asked(RATE, asked, rates(asked, 2), {}), found)
+    assert said[1].startswith("fixed:s rejects 2")
+    assert said[1].endswith("% of the requests even there: no subnet for their floor or size, or its own admission")
 
 
 def test_the_table_says_none_where_the_limit_is_reached_nowhere() -> None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from superserve_cli.commands.trace import MIX
+
 if TYPE_CHECKING:
     from superserve_cli.profiles import Profile
     from superserve_cli.reports import Run
     from superserve_cli.traces import Trace
 
 TRACE = "azure (synthetic), azure:FILE, poisson, bursty, file:PATH; see `superserve list traces`."
-MIX = "Kinds of requests: a CSV file with the columns share and any of tenant, slo_ms, min_accuracy, size."
 LOAD = "Offered rate / the rate that the median served subnet sustains at the largest batch on all workers [default: 0.9]."
 DEFAULT_LOAD = 0.9
 DEFAULT_WORKERS = 8

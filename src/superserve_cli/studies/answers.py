@@ -61,9 +61,16 @@ def remarks(asked: Asked, found: Sequence[Found]) -> list[str]:
         WORKERS: f"{NOBODY}: below {_limit(asked)} even on {lightest} workers, the most that were tried",
     }
     highest = "≥: reaches the limit at the highest rate that was tried"
+    out_of_reach = [
+        f"{one.policy} rejects {notation.percent(one.tally.rejected / one.tally.requests)} of the requests even there: "
+        "no subnet for their floor or size, or its own admission"
+        for one in found
+        if one.at is None and one.tally.rejected
+    ]
     refuted = [one.policy for one in found if one.at and one.fresh and one.fresh.attainment < asked.question.attainment]
     return [
         *([nowhere[asked.search]] if any(one.at is None for one in found) else []),
+        *out_of_reach,
         *([highest] if any(_ended(asked, one) for one in found) else []),
         *([f"fresh seeds miss the limit under {', '.join(refuted)}: more --seeds or a longer --duration say more"] if refuted else []),
     ]
@@ -192,6 +199,7 @@ def _figures(load: Load | None, tally: Tally) -> dict[str, float | None]:
         "attainment": tally.attainment,
         "accuracy": tally.accuracy,
         "utility": tally.utility,
+        "rejected": tally.rejected / tally.requests,
     }
 
 

@@ -11,7 +11,10 @@ from functools import cached_property, lru_cache, partial
 from math import ceil, floor, log
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from superserve_cli.core.nouns import Progress, silent
+from superserve_cli.core.outcomes import REJECTED
 from superserve_cli.engine.check import MOST_WORKERS
 from superserve_cli.engine.simulator import simulate
 from superserve_cli.errors import BadOption
@@ -75,6 +78,7 @@ class Tally(NamedTuple):
 
     requests: int
     met: int
+    rejected: int
     worth: float | None
 
     @property
@@ -169,7 +173,7 @@ class Trials:
         tallies = [self.tally(load, seed) for seed in seeds]
         worths = [tally.worth for tally in tallies]
         worth = None if None in worths else sum(w for w in worths if w is not None)
-        return Tally(sum(t.requests for t in tallies), sum(t.met for t in tallies), worth)
+        return Tally(sum(t.requests for t in tallies), sum(t.met for t in tallies), sum(t.rejected for t in tallies), worth)
 
 
 def _simulated(question: Question, policy: Policy, load: Load, seed: int) -> Tally:
@@ -184,7 +188,8 @@ def _simulated(question: Question, policy: Policy, load: Load, seed: int) -> Tal
         seed=seed,
     )
     utility = metrics.utility(ended)
-    return Tally(len(ended), int(metrics.met(ended).sum()), None if utility is None else utility * len(ended))
+    rejected = int(np.equal(ended.status, REJECTED).sum())
+    return Tally(len(ended), int(metrics.met(ended).sum()), rejected, None if utility is None else utility * len(ended))
 
 
 def find(question: Question, policy: Policy, ladder: Ladder, watch: Callable[[Load], None]) -> Found:
