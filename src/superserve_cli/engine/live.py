@@ -132,7 +132,7 @@ class Engine:
         steps.discard(self._idle, IDLE, worker, worker)
         batch = self._running.pop(worker, [])
         for request in batch:
-            self.arrive(request)
+            Engine.arrive(self, request)  # it comes back, which is no new event to whoever listens for arrivals
         return batch
 
     def restore(self, worker: int) -> None:
