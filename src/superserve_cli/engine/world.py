@@ -120,13 +120,13 @@ def simulate(
         wake_ns = NEVER
         while waiting > 0 and steps.count(state.idle, 0) > 0:
             kind = picked(queues, len(depth), control.pick, random)
-            worker = steps.head(state.idle, 0)[1]
+            worker = first_free(state, now_ns) if control.ahead_ns > 0 else steps.head(state.idle, 0)[1]
             start_ns = max(now_ns, state.free_ns[worker])
             deadline_ns, id = steps.head(queues, kind)
             table, slack_ns = control.mode[worker] * len(depth) + kind, deadline_ns - start_ns
             choice = steps.decide(tables, late, table, slack_ns, depth[kind], requests.rows[id], live, control.routers)
             if choice == WAIT:
-                wake_ns = steps.wake_ns(tables, table, slack_ns, deadline_ns)
+                wake_ns = steps.wake_ns(tables, late, table, slack_ns, deadline_ns, depth[kind] * control.routers, live)
                 break
             if choice == DROP:
                 drop(queues, depth, requests, kind, now_ns, out)
@@ -137,7 +137,7 @@ def simulate(
                 waiting -= passed
                 for _ in range(passed):
                     drop(queues, depth, requests, kind, now_ns, out)
-            waiting -= run(world, requests, tables, control, state, random, kind, choice, start_ns, now_ns, out)
+            waiting -= run(world, requests, tables, control, state, random, kind, choice, worker, start_ns, now_ns, out)
         done_ns = steps.head(busy, 0)[0] if steps.count(busy, 0) > 0 else NEVER
         arrival_ns = world.arrival_ns[i] if i < len(world.arrival_ns) else NEVER
         happens_ns = min(done_ns, world.fault_ns[f])
@@ -181,12 +181,13 @@ def run(
     random: Random,
     kind: int,
     choice: int,
+    worker: int,
     start_ns: int,
     now_ns: int,
     out: Outcome,
 ) -> int:
-    """The first idle worker takes a batch of a class; of how many requests."""
-    worker = steps.pop(state.idle, 0)
+    """An idle worker takes a batch of a class; of how many requests."""
+    steps.discard(state.idle, 0, worker, worker)
     taken, rows = steps.take(state.queues, state.depth, requests, kind, tables.holds[choice], state.batch)
     cell = steps.runs_as(tables, choice, rows)
     measured = len(world.quantiles_ns) > 0
@@ -196,6 +197,17 @@ def run(
     steps.push(state.busy, 0, state.ready_ns[worker], worker)
     state.tardy[worker] = note(requests, state.batch, taken, start_ns, start_ns + service_ns, cell, worker, out)
     return taken
+
+
+def first_free(state: State, now_ns: int) -> int:
+    """Of the workers that may take a batch ahead of time, the one that could start it first; of equals the lowest."""
+    first, first_ns = NOBODY, NEVER
+    for worker in range(len(state.free_ns)):
+        start_ns = max(now_ns, state.free_ns[worker])
+        if start_ns < first_ns and steps.discard(state.idle, 0, worker, worker):
+            steps.push(state.idle, 0, worker, worker)
+            first, first_ns = worker, start_ns
+    return first
 
 
 def picked(queues: Heaps, kinds: int, pick: int, random: Random) -> int:

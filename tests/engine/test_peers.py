@@ -1,0 +1,105 @@
+"""The engine's hook against an engine that was written from the policies' own words, request by request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from superserve_cli.engine.simulator import simulate
+from superserve_cli.policies import Control, Policy, Seen, named
+from superserve_cli.profiles import Profile
+from tests.engine import reference_peers as peers
+from tests.engine.reference import Ended
+from tests.engine.test_simulator import REQUESTS, faults, plan_of, profile, profiles, told, trace
+
+SLO = 50
+LATES = st.sampled_from(["drop", "shed", "serve"])
+Requests = list[tuple[int, int]]
+Faults = list[tuple[int, int, bool]]
+
+
+def with_control(name: str, **changes: object) -> Policy:
+    """A named policy, its control changed."""
+    policy = named(name)
+    assert policy.control is not None
+    made = policy.control
+
+    def control(profile: Profile, workers: int, slo_ns: int) -> Control:
+        return replace(made(profile, workers, slo_ns), **changes)  # type: ignore[arg-type]
+
+    return replace(policy, control=control)
+
+
+def both(
+    profile: Profile, policy: Policy, peer: peers.Peer, requests: Requests, workers: int, late: str, happen: Faults
+) -> tuple[list[Ended], list[Ended]]:
+    requests = sorted(requests, key=lambda r: r[0])
+    arrived = trace([a for a, _ in requests], [s for _, s in requests])
+    ended = told(simulate(arrived, profile, policy, workers=workers, slo_ns=SLO, late=late, faults=happen))
+    return ended, peers.serve(plan_of(profile), peer, [(a, a + s) for a, s in requests], workers, late, SLO, happen)
+
+
+def growing(profile: Profile) -> Profile:
+    """The same profile, its latencies sorted by batch size."""
+    return replace(profile, plan=tuple(tuple(sorted(row)) for row in profile.plan))
+
+
+@settings(max_examples=300, deadline=None)
+@given(profiles(), st.sampled_from(["clipper-aimd", "nexus", "alpaserve"]), REQUESTS, st.integers(1, 3), LATES, st.data())
+def test_peers_of_one_model_equal_an_independent_engine(
+    profile: Profile, name: str, requests: Requests, workers: int, late: str, data: st.DataObject
+) -> None:
+    happen = data.draw(st.one_of(st.just([]), faults(workers)))
+    plan = plan_of(profile)
+    subnet = peers.median(plan)
+    peer = {
+        "clipper-aimd": lambda: peers.clipper_aimd(plan, subnet, SLO),
+        "nexus": lambda: peers.nexus(plan, subnet, SLO),
+        "alpaserve": lambda: peers.alpaserve(plan, subnet),
+    }[name]()
+    ended, expected = both(profile, named(name), peer, requests, workers, late, happen)
+    assert ended == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(profiles(), st.sampled_from([0, 3, 10, 40]), REQUESTS, st.integers(1, 3), LATES, st.data())
+def test_clockwork_equals_an_independent_engine(
+    profile: Profile, ahead: int, requests: Requests, workers: int, late: str, data: st.DataObject
+) -> None:
+    profile = growing(profile)
+    happen = data.draw(st.one_of(st.just([]), faults(workers)))
+    plan = plan_of(profile)
+    peer = peers.clockwork(plan, peers.median(plan), ahead)
+    ended, expected = both(profile, with_control("clockwork", ahead_ns=ahead), peer, requests, workers, late, happen)
+    assert ended == expected
+
+
+def scripted(first: int, period: int, orders: Sequence[Sequence[int]]) -> tuple[dict[str, object], Mapping[int, Sequence[int]]]:
+    """A control loop that gives the same orders whatever it sees, the last one for ever: (for a Control, by instant)."""
+
+    def tick(seen: Seen) -> Sequence[int]:
+        return orders[min((seen.now_ns - first) // period, len(orders) - 1)]
+
+    return {"tick": tick, "first_ns": first, "period_ns": period}, {first + i * period: order for i, order in enumerate(orders)}
+
+
+@settings(max_examples=300, deadline=None)
+@given(profiles(), st.sampled_from(["switching", "proteus"]), REQUESTS, st.integers(1, 3), LATES, st.data())
+def test_workers_that_are_given_another_model_equal_an_independent_engine(
+    profile: Profile, name: str, requests: Requests, workers: int, late: str, data: st.DataObject
+) -> None:
+    happen = data.draw(st.one_of(st.just([]), faults(workers)))
+    plan = plan_of(profile)
+    subnets = peers.ranked(plan)
+    mode = st.integers(0, len(subnets) - 1)
+    orders = data.draw(st.lists(st.lists(mode, min_size=workers, max_size=workers), min_size=1, max_size=6))
+    control, by_instant = scripted(data.draw(st.integers(0, 30)), data.draw(st.integers(5, 60)), orders)
+    load = data.draw(st.sampled_from([0, 7, 40])) if name == "switching" else 0
+    made = {
+        "switching": lambda: peers.switching(plan, subnets, by_instant, load),
+        "proteus": lambda: peers.proteus(plan, subnets, by_instant),
+    }
+    ended, expected = both(profile, with_control(name, load_ns=load, **control), made[name](), requests, workers, late, happen)
+    assert ended == expected
