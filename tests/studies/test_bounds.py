@@ -12,7 +12,7 @@ from superserve_cli.policies import every, named
 from superserve_cli.profiles import Profile, load
 from superserve_cli.profiles.profile import LEVELS
 from superserve_cli.reports import metrics
-from superserve_cli.studies import string
+from superserve_cli.studies import taut
 from superserve_cli.studies.bounds import utility_bound
 from superserve_cli.traces.trace import Trace
 from tests.studies.small import LATE, SIZES, Request, best_sharing, equal_slos, profile, profiles, requests, trace
@@ -169,10 +169,10 @@ def test_a_good_policy_comes_near_to_the_bound() -> None:
 @given(requests(40))
 def test_strings_run_compiled_as_interpreted_and_within_their_windows(asked: list[Request]) -> None:
     opens, closes = (np.array(sorted(column)) for column in zip(*((at, at + slo) for at, slo in asked), strict=True))
-    steps = string.shares_ns(opens, closes)
+    steps = taut.shares_ns(opens, closes)
     interpreted = np.full(len(opens), np.nan)
-    chains = [string.Chain(np.empty(len(opens) + 1, np.int64), np.empty(len(opens) + 1, np.int64), np.zeros(2, np.int64)) for _ in "hl"]
-    string._pull_all.py_func(opens, closes, *chains, interpreted)
+    chains = [taut.Chain(np.empty(len(opens) + 1, np.int64), np.empty(len(opens) + 1, np.int64), np.zeros(2, np.int64)) for _ in "hl"]
+    taut._pull_all.py_func(opens, closes, *chains, interpreted)
     assert (steps == interpreted).all()
     now = 0.0
     for step, begin, end in zip(steps.tolist(), opens.tolist(), closes.tolist(), strict=True):
