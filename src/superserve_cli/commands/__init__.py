@@ -14,6 +14,7 @@ VERBS = (
     "serve",
     "replay",
     "capacity",
+    "scale",
     "report",
     "compare",
     "inspect",
