@@ -102,6 +102,8 @@ def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
     if not own.subnets:
         raise Unknown("served subnet", policy.name.partition(":")[2], profile.subnets)
     choose = policy.build(own, workers)
+    if isinstance(choose, DecisionTable):  # a policy that is a table already
+        return replace(choose, policy=policy.name)
     at = {Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)}
 
     def index(slack_ns: int, depth: int) -> int:
