@@ -1,4 +1,4 @@
-"""Policies by name: the built-in ones, those of other packages, and the user's own `FILE.py:NAME`."""
+"""Policies by name: the built-in ones, those of other packages, tuned `FILE.json`, and the user's own `FILE.py:NAME`."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import Final
 
 from superserve_cli.core.nouns import Choice, Choose
 from superserve_cli.errors import BadFile, BadOption, Unknown
-from superserve_cli.policies import greedy
+from superserve_cli.policies import files, greedy
 from superserve_cli.policies.policy import Build, Policy, least_accurate
 from superserve_cli.policies.price import SCALE, price
 from superserve_cli.profiles.profile import Profile
@@ -75,7 +75,10 @@ def described() -> dict[str, str]:
     return (
         {name: about for name, (about, _) in POLICIES.items()}
         | others
-        | {"FILE.py:NAME": "your own: NAME(profile, workers) -> choose(slack_ns, depth)"}
+        | {
+            "FILE.json": "a decision table that `superserve tune` made for one profile",
+            "FILE.py:NAME": "your own: NAME(profile, workers) -> choose(slack_ns, depth)",
+        }
     )
 
 
@@ -83,6 +86,8 @@ def named(spec: str) -> Policy:
     """The policy of a command-line name; raises Unknown, BadOption or BadFile."""
     if ".py:" in spec:
         return _from_file(spec)
+    if spec.endswith(".json"):
+        return files.load(Path(spec))
     name, _, argument = spec.partition(":")
     if name in POLICIES:
         return POLICIES[name][1](argument)

@@ -47,8 +47,8 @@ class Score:
 
     def behind(self, others: Sequence["Score"]) -> float:
         """How far below the best of others the utility is, on the trace where that is most; negative where it is best everywhere."""
-        best = [max(utilities) for utilities in zip(*(other.utilities for other in others), strict=True)]
-        return max(b - own for b, own in zip(best, self.utilities, strict=True))
+        best: list[float] = [max(utilities) for utilities in zip(*(other.utilities for other in others), strict=True)]
+        return max(most - own for most, own in zip(best, self.utilities, strict=True))
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ class Judge:
     def score(self, policy: Policy) -> Score:
         """What a policy reaches; raises BadOption or BadFile where it cannot serve the profile."""
         s = self.setting
-        rules = {"workers": s.workers, "slo_ns": s.slo_ns, "late": s.late, "service": s.service}
-        outcomes = [simulate(trace, s.profile, policy, **rules, seed=at) for at, trace in enumerate(self.traces)]
+        outcomes = [
+            simulate(trace, s.profile, policy, workers=s.workers, slo_ns=s.slo_ns, late=s.late, service=s.service, seed=at)
+            for at, trace in enumerate(self.traces)
+        ]
         return Score(tuple(metrics.utility(o) or 0.0 for o in outcomes), tuple(metrics.attainment(o) or 0.0 for o in outcomes))
 
     @cached_property

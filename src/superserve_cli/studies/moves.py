@@ -45,10 +45,8 @@ class Board:
 
     def moved(self, cells: Cells, random: np.random.Generator) -> Cells:
         """The same cells but for a patch that takes its neighbours' choices, or one choice for all of it, wherever that fits."""
-        height, width = random.integers(1, HIGHEST_PATCH + 1), random.integers(1, WIDEST_PATCH + 1)
-        top, left = random.integers(1 - height, len(self.slack_ns)), random.integers(1 - width, len(self.depth))
-        rows = np.arange(max(0, top), min(top + height, len(self.slack_ns)))
-        columns = np.arange(max(0, left), min(left + width, len(self.depth)))
+        rows = _stretch(random, HIGHEST_PATCH, len(self.slack_ns))
+        columns = _stretch(random, WIDEST_PATCH, len(self.depth))
         patch = np.ix_(rows, columns)
         offered = self._shifted(cells, rows, columns, random) if random.random() < 0.5 else random.choice(cells[patch].ravel())
         offered = self._other(random) if random.random() < 0.25 else offered
@@ -63,6 +61,13 @@ class Board:
 
     def _other(self, random: np.random.Generator) -> int:
         return int(random.integers(0, len(self._plans) - 1))
+
+
+def _stretch(random: np.random.Generator, longest: int, end: int) -> Cells:
+    """Some neighbours among the numbers below `end`."""
+    length = int(random.integers(1, longest + 1))
+    first = int(random.integers(1 - length, end))
+    return np.arange(max(0, first), min(first + length, end))
 
 
 def deepest(traces: Sequence[Trace], slo_ns: int) -> int:

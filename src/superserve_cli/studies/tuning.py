@@ -11,7 +11,8 @@ import numpy as np
 
 from superserve_cli.core.nouns import Progress
 from superserve_cli.policies import DecisionTable, Policy, compile, named
-from superserve_cli.studies.judging import Judge, Score
+from superserve_cli.studies.courses import Course
+from superserve_cli.studies.judging import Judge, Score, Setting
 from superserve_cli.studies.moves import Board, deepest
 
 SHOWN: Final = ("price", "slackfit", "max-batch", "max-accuracy")
@@ -24,22 +25,31 @@ FAMILIES: Final = (
 """What the search may start from."""
 TUNED: Final = "tuned"
 
+
 @dataclass(frozen=True)
 class Tuned:
     """The table that was found, what it started from, and the scores of all policies on both sets of traces, by name.
 
-    `validation` is None where the search was interrupted: the table is then the best so far on the training traces alone.
+    `improved` says whether it is another table than the start's. `validation` is None where the search was interrupted: the table is
+    then the best so far on the training traces alone.
     """
 
     table: DecisionTable
     start: str
     training: dict[str, Score]
     validation: dict[str, Score] | None
+    improved: bool
 
     @property
     def interrupted(self) -> bool:
         """Whether the search was broken off."""
         return self.validation is None
+
+
+def judges(setting: Setting, course: Course) -> tuple[Judge, Judge]:
+    """Who judges on the traces to train on, and who on those to validate on."""
+    train, validate = course.traces(setting.profile, setting.workers)
+    return Judge(setting, train), Judge(setting, validate)
 
 
 class Search:
@@ -70,8 +80,11 @@ def as_policy(table: DecisionTable) -> Policy:
 
 
 def tune(training: Judge, validation: Judge, *, start: str | None, budget: int, seed: int, progress: Progress) -> Tuned:
-    """Search with `budget` simulations of the training traces, from `start` or the best of FAMILIES; Ctrl-C ends the search early."""
-    setting, specs = training.setting, list(dict.fromkeys([*SHOWN, *([start] if start else FAMILIES)]))
+    """Search with `budget` simulations of the training traces, from `start` or the best of FAMILIES; Ctrl-C ends the search early.
+
+    Without a budget, policies are only compared.
+    """
+    setting, specs = training.setting, list(dict.fromkeys([*SHOWN, *([start] if start else FAMILIES if budget else ())]))
     scores: dict[str, Score] = {}
     for done, spec in enumerate(specs):
         progress(done, len(specs) + budget, spec)
@@ -79,6 +92,8 @@ def tune(training: Judge, validation: Judge, *, start: str | None, budget: int, 
     best = start or max(scores, key=lambda spec: scores[spec].rank(setting.attainment))
     table, names = compile(named(best), setting.profile, setting.workers), list(dict.fromkeys([*SHOWN, best]))
     shown = {name: scores[name] for name in names}
+    if not budget:
+        return Tuned(table, best, shown, {name: validation.score(named(name)) for name in names}, improved=False)
     search = Search(training, table, seed)
     try:
         for done in range(budget):
@@ -88,7 +103,13 @@ def tune(training: Judge, validation: Judge, *, start: str | None, budget: int, 
         judged = {name: validation.score(named(name)) for name in names}
         found = validation.score(as_policy(search.table()))
     except KeyboardInterrupt:
-        return Tuned(search.table(), best, {TUNED: search.score, **shown}, None)
+        return Tuned(
+            search.table(),
+            best,
+            {TUNED: search.score, **shown},
+            None,
+            improved=search.score.rank(setting.attainment) > scores[best].rank(setting.attainment),
+        )
     if found.rank(setting.attainment) > judged[best].rank(setting.attainment):
-        return Tuned(search.table(), best, {TUNED: search.score, **shown}, {TUNED: found, **judged})
-    return Tuned(replace(table, policy=TUNED), best, {TUNED: scores[best], **shown}, {TUNED: judged[best], **judged})
+        return Tuned(search.table(), best, {TUNED: search.score, **shown}, {TUNED: found, **judged}, improved=True)
+    return Tuned(replace(table, policy=TUNED), best, {TUNED: scores[best], **shown}, {TUNED: judged[best], **judged}, improved=False)
