@@ -3,6 +3,7 @@
 from superserve_cli.policies.files import save
 from superserve_cli.policies.names import ALL, POLICIES, described, every, named
 from superserve_cli.policies.policy import Policy
+from superserve_cli.policies.restricted import finished
 from superserve_cli.policies.table import DROP, DecisionTable, compile
 
-__all__ = ["ALL", "DROP", "POLICIES", "DecisionTable", "Policy", "compile", "described", "every", "named", "save"]
+__all__ = ["ALL", "DROP", "POLICIES", "DecisionTable", "Policy", "compile", "described", "every", "finished", "named", "save"]

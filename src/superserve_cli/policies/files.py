@@ -1,9 +1,4 @@
-"""Policy files (`policy/1`, JSON): a decision table that was made for one profile, and where it comes from.
-
-Requests with an accuracy floor leave a policy fewer subnets than its table was made with, always the most accurate ones. A cell whose
-subnet is gone then falls to the fastest of those left, which is nearest to the speed that the table asked for, in the largest batch that
-is not larger and fits the lower edge of the row; where none fits, the cell has no choice.
-"""
+"""Policy files (`policy/1`, JSON): a decision table that was made for one profile, and where it comes from."""
 
 import json
 from collections.abc import Mapping
@@ -12,9 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from superserve_cli.core.files import read_json, write_text
-from superserve_cli.core.nouns import Subnet
+from superserve_cli.core.nouns import Choice
 from superserve_cli.errors import BadFile
 from superserve_cli.policies.policy import Policy
+from superserve_cli.policies.restricted import index
 from superserve_cli.policies.table import DROP, LONG_AGO, DecisionTable
 from superserve_cli.profiles.profile import Profile
 
@@ -109,25 +105,14 @@ def _left_by_a_floor(profile: Profile, said: Mapping[str, Any]) -> bool:
 
 def _table(path: Path, said: Mapping[str, Any], profile: Profile) -> DecisionTable:
     rows = [
-        tuple(DROP if cell is None else _index(path, profile, said["subnets"][cell[0]], cell[1], slack_ns) for cell in row)
+        tuple(DROP if cell is None else _index(path, profile, Choice(said["subnets"][cell[0]], cell[1]), slack_ns) for cell in row)
         for slack_ns, row in zip(said["slack_ns"], said["cells"], strict=True)
     ]
     never = (DROP,) * len(said["depth"])
     return DecisionTable(path.name, profile, (LONG_AGO, *said["slack_ns"]), tuple(said["depth"]), (never, *rows))
 
 
-def _index(path: Path, profile: Profile, subnet: Subnet, size: int, slack_ns: int) -> int:
-    """The index of a choice of the file, or of what takes its place where its subnet is gone."""
-    if subnet not in profile.subnets:
-        return _instead(profile, size, slack_ns)
-    if profile.plan_ns(subnet, size) > slack_ns:
-        raise BadFile(f"{path} is damaged: subnet {subnet} in batches of {size} needs more than {slack_ns} ns", hint=HINT)
-    return profile.index(subnet) * len(profile.batch_sizes) + profile.batch_sizes.index(size)
-
-
-def _instead(profile: Profile, size: int, slack_ns: int) -> int:
-    for at in reversed(range(profile.batch_sizes.index(size) + 1)):
-        subnet = min(range(len(profile.subnets)), key=lambda s: (profile.plan[s][at], s))
-        if profile.plan[subnet][at] <= slack_ns:
-            return subnet * len(profile.batch_sizes) + at
-    return DROP
+def _index(path: Path, profile: Profile, choice: Choice, slack_ns: int) -> int:
+    if choice.subnet in profile.subnets and profile.plan_ns(*choice) > slack_ns:
+        raise BadFile(f"{path} is damaged: {choice} needs more than {slack_ns} ns", hint=HINT)
+    return index(profile, choice, slack_ns)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from superserve_cli.core.nouns import Progress
-from superserve_cli.policies import DecisionTable, Policy, compile, named
+from superserve_cli.policies import DecisionTable, compile, finished, named
 from superserve_cli.studies.courses import Course
 from superserve_cli.studies.judging import Judge, Score, Setting
 from superserve_cli.studies.moves import Board, deepest
@@ -60,7 +60,7 @@ class Search:
         self._judge, self._random = judge, np.random.default_rng(seed)
         self._board = Board(setting.profile, setting.slo_ns, deepest(judge.traces, setting.slo_ns))
         self._cells = self._board.of(start)
-        self.score = judge.score(as_policy(self.table()))
+        self.score = judge.score(finished(self.table()))
 
     def table(self) -> DecisionTable:
         """The best so far."""
@@ -69,14 +69,9 @@ class Search:
     def step(self) -> None:
         """Try one change, and keep it if it ranks higher."""
         least, cells = self._judge.setting.attainment, self._board.moved(self._cells, self._random)
-        score = self._judge.score(as_policy(self._board.table(cells, TUNED)))
+        score = self._judge.score(finished(self._board.table(cells, TUNED)))
         if score.rank(least) > self.score.rank(least):
             self._cells, self.score = cells, score
-
-
-def as_policy(table: DecisionTable) -> Policy:
-    """A policy that is its own table."""
-    return Policy(table.policy, lambda profile, workers: table)
 
 
 def tune(training: Judge, validation: Judge, *, start: str | None, budget: int, seed: int, progress: Progress) -> Tuned:
@@ -101,7 +96,7 @@ def tune(training: Judge, validation: Judge, *, start: str | None, budget: int, 
             search.step()
         progress(len(specs) + budget, len(specs) + budget, "validating")
         judged = {name: validation.score(named(name)) for name in names}
-        found = validation.score(as_policy(search.table()))
+        found = validation.score(finished(search.table()))
     except KeyboardInterrupt:
         return Tuned(
             search.table(),
