@@ -14,7 +14,7 @@ subnet with the least c and A the most accurate one, workers W, and slack' = sla
     slope = (accuracy(A) - accuracy(F)) / (c(A) - c(F))
 
 The first term trades accuracy for time along the front; the second grows as even F comes near to what the workers sustain, where time
-decides whether a request is answered at all. K = 0.65 and the other constants were chosen by simulation: docs/price.md.
+decides whether a request is answered at all. K = 0.6 and the other constants were chosen by simulation: docs/price.md.
 """
 
 from bisect import bisect_left
@@ -27,7 +27,7 @@ from superserve_cli.core.nouns import Choice, Choose, Subnet
 from superserve_cli.policies.policy import Build, by_accuracy
 from superserve_cli.profiles.profile import Profile
 
-SCALE: Final = 0.65
+SCALE: Final = 0.6
 ALONG_THE_FRONT: Final = 0.9
 AT_STAKE: Final = 0.1
 OVERLOAD: Final = 2.5

@@ -19,7 +19,7 @@ SHOWN: Final = ("price", "slackfit", "max-batch", "max-accuracy")
 """What a tuned policy is set beside."""
 FAMILIES: Final = (
     *SHOWN,
-    *(f"price:{scale:g}" for scale in (0.3, 0.4, 0.5, 0.8, 1, 1.3, 1.6, 2)),
+    *(f"price:{scale:g}" for scale in (0.3, 0.4, 0.45, 0.8, 1, 1.3, 1.6, 2)),
     *(f"slackfit:{buckets}" for buckets in (1, 2, 3, 4, 6, 12, 16, 24)),
 )
 """What the search may start from."""
