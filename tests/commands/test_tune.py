@@ -35,6 +35,14 @@ def test_what_it_writes_is_a_policy_that_replay_takes(capsys: pytest.CaptureFixt
     assert summary["utility"] == pytest.approx(said["validation"]["policies"]["tuned"]["utility"])
 
 
+def test_inspect_says_what_it_was_made_for_and_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune("--slo-ms", "30") == 0
+    assert run(["inspect", "policy.json"]) == 0
+    shown = capsys.readouterr().out
+    assert "3 subnets, 2 workers, SLO 30 ms" in shown
+    assert "max-batch" in shown
+
+
 def test_equal_seeds_write_equal_files() -> None:
     assert tune("--out", "a.json") == tune("--out", "b.json") == 0
     assert Path("a.json").read_bytes() == Path("b.json").read_bytes()

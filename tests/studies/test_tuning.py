@@ -13,7 +13,7 @@ from superserve_cli.profiles import Profile
 from superserve_cli.studies import grid
 from superserve_cli.studies.courses import Course, halves
 from superserve_cli.studies.judging import Judge, Score, Setting
-from superserve_cli.studies.moves import Board, deepest
+from superserve_cli.studies.moves import Board, deepest, longest_slo_ns
 from superserve_cli.studies.tuned import told
 from superserve_cli.studies.tuning import SHOWN, TUNED, Search, judges, tune
 from superserve_cli.traces import Trace
@@ -104,6 +104,7 @@ def test_the_most_that_can_wait_are_those_of_one_slo() -> None:
     trace = Trace(np.array([0, 1, 2, 10, 11, 12, 13, 30], np.int64))
     assert deepest([trace], slo_ns=5) == 4
     assert deepest([trace], slo_ns=100) == 8
+    assert longest_slo_ns([trace, replace(trace, slo_ns=np.array([0] * 7 + [9]))], slo_ns=5) == 9
 
 
 def test_training_and_validation_traces_share_no_seed() -> None:

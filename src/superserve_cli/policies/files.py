@@ -38,8 +38,8 @@ def save(path: Path, table: DecisionTable, *, workers: int, slo_ns: int, provena
     write_text(path, json.dumps(described, allow_nan=False)[:-1] + f', "cells": [\n{rows}\n]}}\n')
 
 
-def load(path: Path) -> Policy:
-    """The policy of a file, under the file's name; raises BadFile, here or when it is built for a profile that it was not made for."""
+def read(path: Path) -> dict[str, Any]:
+    """What a policy file says, checked; raises BadFile."""
     said = read_json(path, WHAT)
     if not isinstance(said, dict) or said.get("schema") != SCHEMA:
         holds = said.get("schema", "no schema") if isinstance(said, dict) else "no object"
@@ -48,6 +48,12 @@ def load(path: Path) -> Policy:
         _check(said)
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path} is damaged: {_told(error)}", hint=HINT) from error
+    return said
+
+
+def load(path: Path) -> Policy:
+    """The policy of a file, under the file's name; raises BadFile, here or when it is built for a profile that it was not made for."""
+    said = read(path)
 
     def build(profile: Profile, workers: int) -> DecisionTable:
         _refuse_other(path, said, profile, workers)
@@ -63,13 +69,21 @@ def _cell(table: DecisionTable, at: int) -> Cell:
 def _check(said: Mapping[str, Any]) -> None:
     """Raises KeyError, TypeError or ValueError where a file is not what `save` writes."""
     slacks, depths, cells, sizes = said["slack_ns"], said["depth"], said["cells"], said["batch_sizes"]
-    for name, numbers in (("slack_ns", slacks), ("depth", depths), ("batch_sizes", sizes), ("workers", [said["workers"]])):
+    for name, numbers in (
+        ("slack_ns", slacks),
+        ("depth", depths),
+        ("batch_sizes", sizes),
+        ("workers", [said["workers"]]),
+        ("slo_ns", [said["slo_ns"]]),
+    ):
         if not numbers or any(type(n) is not int or n < 1 for n in numbers) or any(b <= a for a, b in pairwise(numbers)):
             raise ValueError(f"{name} must be whole numbers from 1 that ascend")
     if depths[0] != 1:
         raise ValueError("depth must begin with 1")
     if not isinstance(said["profile"]["hash"], str | None) or not all(isinstance(s, str) for s in said["subnets"]):
         raise ValueError("profile and subnets must be named")
+    if not isinstance(said["provenance"], dict):
+        raise ValueError("provenance must be an object")
     if len(said["accuracies"]) != len(said["subnets"]) or not all(isinstance(a, float | None) for a in said["accuracies"]):
         raise ValueError("accuracies must be a number per subnet")
     if len(cells) != len(slacks) or any(len(row) != len(depths) for row in cells):

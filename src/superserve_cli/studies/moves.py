@@ -70,9 +70,14 @@ def _stretch(random: np.random.Generator, longest: int, end: int) -> Cells:
     return np.arange(max(0, first), min(first + length, end))
 
 
+def longest_slo_ns(traces: Sequence[Trace], slo_ns: int) -> int:
+    """The longest SLO of any request; `slo_ns` is that of requests that have none of their own."""
+    return max(int((trace.deadlines_ns(slo_ns) - trace.arrival_ns).max()) for trace in traces)
+
+
 def deepest(traces: Sequence[Trace], slo_ns: int) -> int:
-    """The most requests that can wait at a time: those of a window as long as the longest SLO."""
-    return max(_in_a_window(trace.arrival_ns, int((trace.deadlines_ns(slo_ns) - trace.arrival_ns).max())) for trace in traces)
+    """The most requests that can wait at a time where none has a longer SLO: those of a window as long."""
+    return max(_in_a_window(trace.arrival_ns, slo_ns) for trace in traces)
 
 
 def _in_a_window(arrival_ns: Cells, window_ns: int) -> int:

@@ -13,7 +13,7 @@ from superserve_cli.core.nouns import Progress
 from superserve_cli.policies import DecisionTable, compile, finished, named
 from superserve_cli.studies.courses import Course
 from superserve_cli.studies.judging import Judge, Score, Setting
-from superserve_cli.studies.moves import Board, deepest
+from superserve_cli.studies.moves import Board, deepest, longest_slo_ns
 
 SHOWN: Final = ("price", "slackfit", "max-batch", "max-accuracy")
 """What a tuned policy is set beside."""
@@ -56,9 +56,9 @@ class Search:
     """A table that gets better patch by patch."""
 
     def __init__(self, judge: Judge, start: DecisionTable, seed: int) -> None:
-        setting = judge.setting
+        slo_ns = longest_slo_ns(judge.traces, judge.setting.slo_ns)
         self._judge, self._random = judge, np.random.default_rng(seed)
-        self._board = Board(setting.profile, setting.slo_ns, deepest(judge.traces, setting.slo_ns))
+        self._board = Board(judge.setting.profile, slo_ns, deepest(judge.traces, slo_ns))
         self._cells = self._board.of(start)
         self.score = judge.score(finished(self.table()))
 
