@@ -1,8 +1,9 @@
-"""Policies by name: the built-in ones, those of other packages, and the user's own `FILE.py:NAME`."""
+"""Policies by name: the built-in ones, those of other packages, tuned `FILE.json`, and the user's own `FILE.py:NAME`."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import lru_cache
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from math import nan
@@ -11,7 +12,7 @@ from typing import Final
 
 from superserve_cli.core.nouns import Choice, Choose, Subnet, ms_to_ns
 from superserve_cli.errors import BadFile, BadOption, Unknown
-from superserve_cli.policies import greedy
+from superserve_cli.policies import files, greedy
 from superserve_cli.policies.peers.aimd import clipper_aimd
 from superserve_cli.policies.peers.alpaserve import alpaserve
 from superserve_cli.policies.peers.clockwork import clockwork
@@ -125,7 +126,10 @@ def described() -> dict[str, str]:
     return (
         {name: about for name, (about, _) in POLICIES.items()}
         | others
-        | {"FILE.py:NAME": "your own: NAME(profile, workers) -> choose(slack_ns, depth)"}
+        | {
+            "FILE.json": "a decision table that `superserve tune` made for one profile",
+            "FILE.py:NAME": "your own: NAME(profile, workers) -> choose(slack_ns, depth)",
+        }
     )
 
 
@@ -133,13 +137,21 @@ def named(spec: str) -> Policy:
     """The policy of a command-line name; raises Unknown, BadOption or BadFile."""
     if ".py:" in spec:
         return _from_file(spec)
+    if spec.endswith(".json"):
+        return files.load(Path(spec))
     name, _, argument = spec.partition(":")
     if name in POLICIES:
-        return POLICIES[name][1](argument)
+        return _built_in(name, argument)
     for extension in entry_points(group="superserve.policies", name=name):
         build = extension.load()
         return Policy(spec, build, grid=_has_grid(build))
     raise Unknown("policy", name, described())
+
+
+@lru_cache(maxsize=64)
+def _built_in(name: str, argument: str) -> Policy:
+    """The same object each time, since its tables are remembered with it."""
+    return POLICIES[name][1](argument)
 
 
 def every(profile: Profile) -> list[Policy]:

@@ -103,6 +103,8 @@ def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
     """
     own = policy.own(profile)
     choose = policy.build(own, workers)
+    if isinstance(choose, DecisionTable):  # a policy that is a table already
+        return replace(choose, policy=policy.name)
     at = {WAIT: LATER} | {
         Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)
     }
