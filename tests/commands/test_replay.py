@@ -6,6 +6,7 @@ import pytest
 
 from superserve_cli import reports
 from superserve_cli.app import run
+from superserve_cli.policies import ALL
 
 CSV = "subnet,batch_size,latency_ms,accuracy\n" + "".join(
     f"{subnet},{size},{base + size},{accuracy}\n"
@@ -29,16 +30,7 @@ def test_without_a_policy_all_are_compared_and_ranked_by_utility(capsys: pytest.
     summary = json.loads(capsys.readouterr().out)
     utilities = [policy["utility"] for policy in summary["policies"]]
     assert utilities == sorted(utilities, reverse=True)
-    assert {p["policy"] for p in summary["policies"]} == {
-        "slackfit",
-        "max-batch",
-        "max-accuracy",
-        "infaas",
-        "price",
-        "fixed:s",
-        "fixed:m",
-        "fixed:l",
-    }
+    assert {p["policy"] for p in summary["policies"]} == {*ALL, "fixed:s", "fixed:m", "fixed:l"}
     assert (Path("runs/poisson-1") / "fixed-s" / "outcomes.parquet").is_file()
     assert (Path("runs/poisson-1") / "report.html").is_file()
 
@@ -72,6 +64,32 @@ def test_the_manifest_says_everything_that_decides_a_run() -> None:
     }
     assert manifest["load"] == pytest.approx(0.5, rel=0.2)
     assert manifest["trace"]["synthetic"] is True
+
+
+def test_every_run_says_how_far_it_is_from_a_bound_that_holds_for_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("p.csv").write_text(CSV.replace("\ns,", "\nd111-w0.6-e0.5,"))
+    assert replay("--load", "1.5", "--out", "r") == 0
+    said = capsys.readouterr().out
+    assert "gap" in said
+    assert "no scheduler can pass it" in said
+    assert max(map(len, said.splitlines())) <= 80
+    bounds = {reports.read_run(folder).manifest["utility_bound"] for folder in reports.find_runs(Path("r"))}
+    assert len(bounds) == 1
+    (bound,) = bounds
+    for policy in json.loads(Path("r/summary.json").read_text())["policies"]:
+        assert policy["utility_bound"] == bound
+        assert policy["gap"] == pytest.approx(bound - policy["utility"], abs=1e-11)
+        assert policy["gap"] >= 0
+
+
+def test_without_accuracies_there_is_no_bound_and_no_gap() -> None:
+    Path("p.csv").write_text("subnet,batch_size,latency_ms\ns,1,2\n")
+    assert replay("--policy", "fixed:s", "--out", "r") == 0
+    assert reports.read_run(Path("r")).manifest["utility_bound"] is None
+    assert json.loads(Path("r/summary.json").read_text())["gap"] is None
 
 
 def test_a_file_is_replayed_exactly_as_it_is() -> None:

@@ -26,18 +26,22 @@ def test_the_manifest_of_a_server_counts_what_its_clients_sent() -> None:
     told = manifest.served(SERVER, sent, "http://here")
     assert (told["kind"], told["duration_s"], told["offered_qps"], told["slo_ns"]) == ("live", 1.0, 11.0, 36_000_000)
     assert told["trace"] == {"source": "clients of http://here", "hash": None, "requests": 11, "synthetic": False}
-    assert told["profile"] == {"name": "cpu", "hash": "p", "supernet": "net", "device": "cpu", "subnets": ["small"]}
+    assert told["profile"] == {"name": "cpu", "hash": "p", "supernet": "net", "device": "cpu", "subnets": ["small"], "best_accuracy": 0.8}
 
 
 def test_a_live_run_takes_policy_and_load_from_its_server() -> None:
     told = manifest.live(TRACE, {**SERVER, "url": "http://here"}, slo_ns=5, seed=3, problems=["late"], lag_p99_ns=1, idle_lag_ns=1)
     assert (told["policy"], told["load"], told["target"], told["valid"], told["slo_ns"]) == ("max-batch", 0.5, "http://here", False, 5)
     assert told["trace"]["hash"] == traces.content_hash(TRACE)
+    assert told["utility_bound"] is None
 
 
 def test_simulated_hardware_is_that_of_the_profile() -> None:
     served = profiles.load("modelled")
-    told = manifest.simulated(TRACE, served, policies.named("slackfit"), workers=8, slo_ns=5, late="drop", service="fixed", seed=0)
+    told = manifest.simulated(
+        TRACE, served, policies.named("slackfit"), workers=8, slo_ns=5, late="drop", service="fixed", seed=0, utility_bound=0.8
+    )
+    assert told["utility_bound"] == 0.8
     assert told["hardware"]["device"] == served.metadata["device"]
     assert told["load"] == 10 / served.sustained_qps(8)
     assert told["profile"]["subnets"] == list(served.subnets)

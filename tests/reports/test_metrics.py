@@ -38,6 +38,13 @@ def test_accuracy_and_utility_are_unknown_when_the_profile_does_not_know_them() 
     assert metrics.attainment(blind) == 1
 
 
+def test_the_gap_is_what_the_utility_lacks_to_the_bound() -> None:
+    assert metrics.gap(FOUR, 0.5) == 0.125
+    assert metrics.gap(FOUR, (0.1 + 0.2) * 1.25) == 0  # one unit in the last place is no gap
+    assert metrics.gap(FOUR, None) is None
+    assert metrics.gap(outcomes(Req(0, 20, subnet="unmeasured")), 0.5) is None
+
+
 def test_latency_counts_from_the_intended_arrival_over_all_requests_and_is_infinite_without_an_answer() -> None:
     assert metrics.latency_ms(FOUR, [25, 50, 75, 76, 99]) == [20, 40, 60, None, None]
 
@@ -101,12 +108,12 @@ def test_lag_is_how_late_requests_were_sent() -> None:
     assert metrics.lag_ms(outcomes(Req(0, 1, lag_ms=1), Req(0, 1, lag_ms=3), Req(0, 1, lag_ms=2)), (50, 99)) == [2, 3]
 
 
-def test_each_tenant_has_its_own_attainment_and_accuracy() -> None:
-    shared = outcomes(Req(0, 1, tenant="b"), Req(0, tenant="b"), Req(0, 1, tenant="a", subnet="large"), Req(0))
+def test_each_tenant_has_its_own_attainment_accuracy_and_utility() -> None:
+    shared = outcomes(Req(0, 1, tenant="b"), Req(0, tenant="b"), Req(0, 1, tenant="a", subnet="large"), Req(0, status=REJECTED))
     assert metrics.tenants(shared) == {
-        "": {"requests": 1, "attainment": 0, "accuracy": None},
-        "a": {"requests": 1, "attainment": 1, "accuracy": 0.8},
-        "b": {"requests": 2, "attainment": 0.5, "accuracy": 0.7},
+        "": {"requests": 1, "rejected": 1, "attainment": 0, "accuracy": None, "utility": 0},
+        "a": {"requests": 1, "rejected": 0, "attainment": 1, "accuracy": 0.8, "utility": 0.8},
+        "b": {"requests": 2, "rejected": 0, "attainment": 0.5, "accuracy": 0.7, "utility": 0.35},
     }
     assert metrics.tenants(FOUR) == {}
 

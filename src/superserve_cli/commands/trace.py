@@ -8,6 +8,8 @@ NAME_HELP = (
     "poisson, bursty, file:PATH (a Parquet or CSV trace of your own)."
 )
 
+MIX = "Kinds of requests: a CSV file with the columns share and any of tenant, slo_ms, min_accuracy, size."
+
 
 def trace(
     name: Annotated[str, typer.Argument(metavar="NAME", help=NAME_HELP)],
@@ -18,6 +20,7 @@ def trace(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="What the random numbers start from (default 0).", show_default=False)] = None,
     slo_ms: Annotated[float | None, typer.Option(help="SLO of the requests that have none.", show_default=False)] = None,
+    mix: Annotated[Path | None, typer.Option(help=MIX, show_default=False)] = None,
     cv2: Annotated[float | None, typer.Option(help="bursty: CV^2 of the gamma gaps (default 8).", show_default=False)] = None,
     base_share: Annotated[
         float | None, typer.Option(help="bursty: share of the constant base (default 1500/7050).", show_default=False)
@@ -38,7 +41,8 @@ def trace(
         figures.check_kind(plot)
         files.claim(plot, overwrite)
     slo_ns = None if slo_ms is None else traces.slo_ns(slo_ms)
-    made = traces.load(name, qps=mean_qps, duration_s=duration, seed=seed, cv2=cv2, base_share=base_share)
+    kinds = None if mix is None else traces.read_mix(mix)
+    made = traces.load(name, qps=mean_qps, duration_s=duration, seed=seed, cv2=cv2, base_share=base_share, mix=kinds)
     made = made if slo_ns is None else made.with_slo(slo_ns)
     traces.save(out, made)
     if plot:

@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from math import ceil, exp, floor, isnan, log
 from typing import Final, TypeVar
 
-from superserve_cli.core.nouns import Choice, Choose
-from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.core.nouns import WAIT, Choice, Choose
+from superserve_cli.errors import BadOption
 from superserve_cli.policies import grid
 from superserve_cli.policies.policy import Policy
 from superserve_cli.profiles.profile import Profile
 
 DROP: Final = -1
 """The index of no choice."""
+LATER: Final = -2
+"""The index of WAIT."""
 LONG_AGO: Final = -(2**62)
 FAR_AWAY: Final = 2**62
 PROBES: Final = 200
@@ -31,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """A policy compiled against a profile: breakpoints in slack and queue depth -> index of a choice, or DROP.
+    """A policy compiled against a profile: breakpoints in slack and queue depth -> index of a choice, DROP or LATER.
 
     `profile` holds the subnets that the policy may run. Row i holds from `slack_ns[i]` to below `slack_ns[i + 1]`, column j from
     `depth[j]`; index c is subnet c // B in batch size c % B of `profile`, B = the number of batch sizes. `differs` is the share of
@@ -51,10 +53,11 @@ class DecisionTable:
 
     def __call__(self, slack_ns: int, depth: int) -> Choice | None:
         """What the policy itself would have answered."""
-        return None if (at := self.index(slack_ns, depth)) == DROP else self.choice(at)
+        at = self.index(slack_ns, depth)
+        return self.choice(at) if at >= 0 else WAIT if at == LATER else None
 
     def choice(self, index: int) -> Choice:
-        """The choice behind an index other than DROP."""
+        """The choice behind an index that is neither DROP nor LATER."""
         sizes = self.profile.batch_sizes
         return Choice(self.profile.subnets[index // len(sizes)], sizes[index % len(sizes)])
 
@@ -96,15 +99,15 @@ class Probe:
 def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
     """The table of a policy on the subnets that it may run: exact, but for a policy with a grid.
 
-    Raises BadOption where no table can represent the policy.
+    Raises BadOption where no table can represent the policy, and Unknown where it is to run a subnet that is not served.
     """
-    own = policy.restrict(profile)
-    if not own.subnets:
-        raise Unknown("served subnet", policy.name.partition(":")[2], profile.subnets)
+    own = policy.own(profile)
     choose = policy.build(own, workers)
     if isinstance(choose, DecisionTable):  # a policy that is a table already
         return replace(choose, policy=policy.name)
-    at = {Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)}
+    at = {WAIT: LATER} | {
+        Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)
+    }
 
     def index(slack_ns: int, depth: int) -> int:
         return _index(policy, at, choose, slack_ns, depth)
@@ -130,7 +133,9 @@ def _index(policy: Policy, at: dict[Choice, int], choose: Choose, slack_ns: int,
     if choice is None:
         return DROP
     if choice not in at:
-        raise BadOption(f"policy {policy.name} chose {choice!r}", hint="return Choice(subnet, batch_size) of the profile's cells, or None")
+        raise BadOption(
+            f"policy {policy.name} chose {choice!r}", hint="return Choice(subnet, batch_size) of the profile's cells, WAIT or None"
+        )
     return at[choice]
 
 
@@ -161,7 +166,7 @@ def _on_grid(name: str, profile: Profile, index: Callable[[int, int], int]) -> D
 def _check_fits(table: DecisionTable) -> None:
     plans = [plan for row in table.profile.plan for plan in row]
     for slack_ns, row in zip(table.slack_ns, table.cells, strict=True):
-        if late := [at for at in row if at != DROP and plans[at] > slack_ns]:
+        if late := [at for at in row if at >= 0 and plans[at] > slack_ns]:
             raise BadOption(
                 f"policy {table.policy} chose {table.choice(late[0])!r} at a slack of {slack_ns} ns, which is too short for it",
                 hint="return a choice whose plan_ns is at most slack_ns, or None",

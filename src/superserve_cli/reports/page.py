@@ -9,7 +9,7 @@ import numpy as np
 
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.core.outcomes import STATUSES
-from superserve_cli.reports import charts, comparison, described, markdown, notation
+from superserve_cli.reports import charts, comparison, described, markdown, notation, rejections, tenants
 from superserve_cli.reports.metrics import answered, latency_ns
 from superserve_cli.reports.run import Run, labels
 from superserve_cli.reports.timeline import timeline
@@ -20,7 +20,8 @@ COARSE_BINS: Final = 100
 MOST_TENANTS: Final = 20
 FOOTER: Final = (
     "Attainment counts drops. Latency counts from the intended arrival, over all requests, and is infinite without an answer."
-    " Accuracy is the profiled one, over the met requests; utility is its sum over the met by the number of all."
+    " Accuracy is the profiled one, over the met requests; utility is its sum over the met by the number of all;"
+    " the gap is what it lacks to a bound that no scheduler can pass."
     " Intervals: 95 %, batch means over 20 blocks."
 )
 
@@ -33,6 +34,7 @@ def of_run(run: Run, summary: Mapping[str, Any]) -> str:
         f"<h1>{escape(run.policy)}</h1>",
         _about([run]),
         _verdict(run),
+        _rejections([run]),
         _numbers(run, summary),
         _card("What became of the requests", _fates(summary)),
         _card("Over time", _both(lambda width: charts.timeline_svg(coarse if width == charts.NARROW else fine, width))),
@@ -52,9 +54,11 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any], links: Mappin
         _about(runs),
         *(f'<p class="invalid">{escape(problem)}</p>' for problem in summary["problems"]),
         *(_verdict(run) for run in runs),
-        _card("", _ranking(policies, links)),
+        _rejections(runs),
+        _card("", _ranking(policies, links) + "".join(f'<div class="legend">{escape(note)}</div>' for note in summary["notes"])),
         _card("Who answers in time, and how well", _both(lambda width: charts.scatter_svg(_points(policies, main), width))),
         _card("The main policies over time", _colours(main) + _overlay(runs, main)),
+        _tenants_compared(policies),
         _facts(runs),
     )
 
@@ -113,13 +117,17 @@ def _numbers(run: Run, summary: Mapping[str, Any]) -> str:
             notation.percent(summary["accuracy"]),
             f"measured {notation.percent(measured)}" if measured is not None else _interval(summary, "accuracy"),
         ),
-        ("utility", notation.percent(summary["utility"]), _interval(summary, "utility")),
+        ("utility", notation.percent(summary["utility"]), _gap(summary) or _interval(summary, "utility")),
         ("p99 latency", markdown.milliseconds(summary["p99_ms"]), f"SLO {described.slo(run)}"),
     )
     cards = (
         f'<div class="card"><span>{name}</span><b>{escape(value)}</b><span>{escape(note)}</span></div>' for name, value, note in numbers
     )
     return f'<div class="numbers">{"".join(cards)}</div>'
+
+
+def _gap(summary: Mapping[str, Any]) -> str:
+    return "" if summary["gap"] is None else f"{notation.points(summary['gap'])} pp below the bound"
 
 
 def _interval(summary: Mapping[str, Any], name: str) -> str:
@@ -172,7 +180,7 @@ def _shares(shares: Mapping[str, float], kind: str) -> str:
 
 
 def _ranking(policies: Sequence[Mapping[str, Any]], links: Mapping[str, str]) -> str:
-    major = "<th>policy</th><th>utility</th><th class=bar></th><th>attainment</th><th>accuracy</th>"
+    major = "<th>policy</th><th>utility</th><th>gap pp</th><th class=bar></th><th>attainment</th><th>accuracy</th>"
     head = major + "".join(f"<th class=minor>{name}</th>" for name in ("p50 ms", "p99 ms", "met", "late", "no answer"))
     largest = max((summary["utility"] or 0.0 for summary in policies), default=0.0) or 1.0
     rows = "".join(_ranked(summary, links, (summary["utility"] or 0.0) / largest) for summary in policies)
@@ -186,7 +194,7 @@ def _ranked(summary: Mapping[str, Any], links: Mapping[str, str], share: float) 
     low, high = summary["attainment_low"], summary["attainment_high"]
     interval = "" if low is None else f"<br><small>{escape(notation.interval(low, high))}</small>"
     cells = [
-        f"<td>{name}</td><td>{notation.percent(summary['utility'])}</td>",
+        f"<td>{name}</td><td>{notation.percent(summary['utility'])}</td><td>{notation.points(summary['gap'])}</td>",
         f'<td class="bar" style="text-align:left"><i style="width:{100 * share:.1f}%"></i></td>',
         f"<td>{notation.percent(summary['attainment'])}{interval}</td><td>{notation.percent(summary['accuracy'])}</td>",
         *(f'<td class="minor">{notation.milliseconds(summary[name])}</td>' for name in ("p50_ms", "p99_ms")),
@@ -226,17 +234,22 @@ def _facts(runs: Sequence[Run]) -> str:
     return _card("What was run", _table(described.common(list(runs)), "facts"))
 
 
-def _tenants(tenants: Mapping[str, Mapping[str, Any]]) -> str:
+def _tenants(known: Mapping[str, Mapping[str, Any]]) -> str:
     """The tenants that were served worst."""
-    if not tenants:
+    if not known:
         return ""
-    worst = sorted(tenants.items(), key=lambda item: (item[1]["attainment"], item[0]))[:MOST_TENANTS]
-    rows = [
-        (name or "(none)", notation.count(tenant["requests"]), notation.percent(tenant["attainment"]), notation.percent(tenant["accuracy"]))
-        for name, tenant in worst
-    ]
-    title = "Tenants" if len(tenants) == len(worst) else f"The {len(worst)} tenants of {len(tenants)} that were served worst"
-    return _card(title, _table(rows, "tenants", ("tenant", "requests", "attainment", "accuracy")))
+    worst = tenants.worst(known, MOST_TENANTS)
+    title = "Tenants" if len(known) == len(worst) else f"The {len(worst)} tenants of {len(known)} that were served worst"
+    return _card(title, _table(tenants.rows(worst), "tenants", tenants.COLUMNS))
+
+
+def _tenants_compared(policies: Sequence[Mapping[str, Any]]) -> str:
+    rows = tenants.compared(policies, markdown.MOST_TENANTS)
+    return _card("Tenants, those that each policy serves worst first", _table(rows, "tenants", tenants.COMPARED)) if rows else ""
+
+
+def _rejections(runs: Sequence[Run]) -> str:
+    return "".join(f'<p class="about">{escape(sentence)}</p>' for sentence in rejections.rejected(runs))
 
 
 def _both(draw: Callable[[int], str]) -> str:

@@ -3,7 +3,7 @@ from typing import Any, Final
 import numpy as np
 
 from superserve_cli.core.outcomes import STATUSES
-from superserve_cli.reports import metrics
+from superserve_cli.reports import metrics, rejections
 from superserve_cli.reports.run import Run
 
 SCHEMA: Final = "summary/1"
@@ -27,6 +27,8 @@ def summarize(run: Run) -> dict[str, Any]:
         **_bounds("accuracy", metrics.accuracy_interval(outcomes)),
         "utility": metrics.utility(outcomes),
         **_bounds("utility", metrics.utility_interval(outcomes)),
+        "utility_bound": run.manifest.get("utility_bound"),
+        "gap": metrics.gap(outcomes, run.manifest.get("utility_bound")),
         "p50_ms": p50,
         "p95_ms": p95,
         "p99_ms": p99,
@@ -40,6 +42,7 @@ def summarize(run: Run) -> dict[str, Any]:
         **_measured(run),
         **_lag(run),
         **({"tenants": tenants} if (tenants := metrics.tenants(outcomes)) else {}),
+        **rejections.as_json(run),
     }
 
 
