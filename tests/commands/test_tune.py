@@ -103,6 +103,7 @@ def test_another_profile_is_refused_with_both_hashes(capsys: pytest.CaptureFixtu
     ("options", "says"),
     [
         (["--start", "slakfit"], "no policy 'slakfit'"),
+        (["--start", "nexus"], "policy nexus has a memory"),
         (["--mean-qps", "10"], "both say how much load"),
         (["--service", "measured"], "no quantiles"),
         (["--late", "never"], "no late rule"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superserve_cli.core.nouns import Choice
+from superserve_cli.core.nouns import WAIT, Choice
 from superserve_cli.errors import SuperserveError
 from superserve_cli.policies import DecisionTable, compile, finished, named, save
 from superserve_cli.profiles import Profile
@@ -29,6 +29,15 @@ def test_a_table_comes_back_from_its_file_as_it_was(tmp_path: Path, spec: str) -
     again = compile(named(f"{tmp_path}/mine.json"), TINY, 2)
     assert replace(again, policy=spec, differs=table.differs) == table
     assert again.policy == "mine.json"
+
+
+def test_waiting_comes_back_too(tmp_path: Path) -> None:
+    table = DecisionTable("t.json", TINY, (-(2**62), 20), (1, 4), ((-1, -1), (-2, 1)))
+    save(tmp_path / "t.json", table, workers=2, slo_ns=100, provenance={})
+    again = compile(named(f"{tmp_path}/t.json"), TINY, 2)
+    assert again == table
+    assert (again(20, 3), again(19, 3)) == (WAIT, None)
+    assert compile(finished(table), TINY.only({"good"}), 2)(20, 3) == WAIT
 
 
 def test_a_file_says_what_it_was_made_for_and_from(tmp_path: Path) -> None:
@@ -107,7 +116,7 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, spoil: Callable[[dict[
 
 
 @pytest.mark.parametrize(
-    ("cell", "says"), [([9, 1], "neither null nor"), ([0, 3], "neither null nor"), ("ab", "neither null nor"), ([2, 4], "needs more")]
+    ("cell", "says"), [([9, 1], "neither null"), ([0, 3], "neither null"), ("ab", "neither null"), ([2, 4], "needs more")]
 )
 def test_a_cell_that_is_no_choice_or_does_not_fit_is_refused(tmp_path: Path, cell: object, says: str) -> None:
     path = tmp_path / "mine.json"

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from superserve_cli.core.files import read_json, write_text
-from superserve_cli.core.nouns import Choice
+from superserve_cli.core.nouns import Choice, Subnet
 from superserve_cli.errors import BadFile
 from superserve_cli.policies.policy import Policy
 from superserve_cli.policies.restricted import index
-from superserve_cli.policies.table import DROP, LONG_AGO, DecisionTable
+from superserve_cli.policies.table import DROP, LATER, LONG_AGO, DecisionTable
 from superserve_cli.profiles.profile import Profile
 
 SCHEMA: Final = "policy/1"
 WHAT: Final = "a policy file of `superserve tune`"
 HINT: Final = "write one with `superserve tune`"
-Cell = list[int] | None
+WAIT: Final = "wait"
+Cell = list[int] | str | None
+"""[number of a subnet, batch size], WAIT, or None for no choice."""
 
 
 def save(path: Path, table: DecisionTable, *, workers: int, slo_ns: int, provenance: Mapping[str, Any]) -> None:
@@ -63,7 +65,9 @@ def load(path: Path) -> Policy:
 
 
 def _cell(table: DecisionTable, at: int) -> Cell:
-    return None if at == DROP else [at // len(table.profile.batch_sizes), table.choice(at).batch_size]
+    if at in (DROP, LATER):
+        return None if at == DROP else WAIT
+    return [at // len(table.profile.batch_sizes), table.choice(at).batch_size]
 
 
 def _check(said: Mapping[str, Any]) -> None:
@@ -88,10 +92,10 @@ def _check(said: Mapping[str, Any]) -> None:
         raise ValueError("accuracies must be a number per subnet")
     if len(cells) != len(slacks) or any(len(row) != len(depths) for row in cells):
         raise ValueError("cells must have a row per slack_ns and a column per depth")
-    for cell in (cell for row in cells for cell in row if cell is not None):
+    for cell in (cell for row in cells for cell in row if cell not in (None, WAIT)):
         subnet, size = cell
         if type(subnet) is not int or not 0 <= subnet < len(said["subnets"]) or size not in sizes:
-            raise ValueError(f"{cell} is neither null nor [number of a subnet, batch size]")
+            raise ValueError(f'{cell} is neither null, "wait" nor [number of a subnet, batch size]')
 
 
 def _told(error: Exception) -> str:
@@ -119,14 +123,17 @@ def _left_by_a_floor(profile: Profile, said: Mapping[str, Any]) -> bool:
 
 def _table(path: Path, said: Mapping[str, Any], profile: Profile) -> DecisionTable:
     rows = [
-        tuple(DROP if cell is None else _index(path, profile, Choice(said["subnets"][cell[0]], cell[1]), slack_ns) for cell in row)
+        tuple(_index(path, profile, said["subnets"], cell, slack_ns) for cell in row)
         for slack_ns, row in zip(said["slack_ns"], said["cells"], strict=True)
     ]
     never = (DROP,) * len(said["depth"])
     return DecisionTable(path.name, profile, (LONG_AGO, *said["slack_ns"]), tuple(said["depth"]), (never, *rows))
 
 
-def _index(path: Path, profile: Profile, choice: Choice, slack_ns: int) -> int:
+def _index(path: Path, profile: Profile, subnets: list[Subnet], cell: Any, slack_ns: int) -> int:
+    if cell is None or cell == WAIT:
+        return DROP if cell is None else LATER
+    choice = Choice(subnets[cell[0]], cell[1])
     if choice.subnet in profile.subnets and profile.plan_ns(*choice) > slack_ns:
         raise BadFile(f"{path} is damaged: {choice} needs more than {slack_ns} ns", hint=HINT)
     return index(profile, choice, slack_ns)

@@ -27,7 +27,7 @@ class Board:
         plans = [plan for row in profile.plan for plan in row]
         shortest = min(plans)
         steps = np.linspace(shortest, max(slo_ns, shortest + 1), ROWS).astype(np.int64).tolist()
-        self._profile, self._plans = profile, np.array([*plans, LONG_AGO])  # DROP, the last, always fits
+        self._profile, self._plans = profile, np.array([*plans, LONG_AGO, LONG_AGO])  # LATER and DROP, the last two, always fit
         self.slack_ns = sorted({plan for plan in plans if plan <= slo_ns} | set(steps))
         depths = grid.depths(profile)
         self.depth = depths[: max(2, bisect_left(depths, deepest) + 1)]
@@ -60,7 +60,7 @@ class Board:
         return cells[np.ix_((rows + down).clip(0, len(cells) - 1), (columns + right).clip(0, len(self.depth) - 1))]
 
     def _other(self, random: np.random.Generator) -> int:
-        return int(random.integers(0, len(self._plans) - 1))
+        return int(random.integers(0, len(self._plans) - 2))
 
 
 def _stretch(random: np.random.Generator, longest: int, end: int) -> Cells:

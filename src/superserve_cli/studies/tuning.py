@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from superserve_cli.core.nouns import Progress
+from superserve_cli.errors import BadOption
 from superserve_cli.policies import DecisionTable, compile, finished, named
 from superserve_cli.studies.courses import Course
 from superserve_cli.studies.judging import Judge, Score, Setting
@@ -79,6 +80,10 @@ def tune(training: Judge, validation: Judge, *, start: str | None, budget: int, 
 
     Without a budget, policies are only compared.
     """
+    if start and named(start).control is not None:
+        raise BadOption(
+            f"policy {start} has a memory, and a table has none", hint="start from a policy that looks at slack and depth alone"
+        )
     setting, specs = training.setting, list(dict.fromkeys([*SHOWN, *([start] if start else FAMILIES if budget else ())]))
     scores: dict[str, Score] = {}
     for done, spec in enumerate(specs):
