@@ -164,7 +164,7 @@ class Serving:
     def arrives(self, now: int, id: int) -> None:
         if self.peer.admit is not None:
             clocks = [w for w in self.workers if w.live]
-            first = min(clocks, key=lambda w: max(w.clock, now), default=None)
+            first = min(clocks, key=lambda w: w.clock, default=None)
             if first is None or max(first.clock, now) + self.peer.admit > self.deadline(id):
                 self.out[id] = Ended("rejected", ended_ns=now)
                 return

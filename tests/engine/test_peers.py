@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +11,7 @@ from superserve_cli.policies import Control, Policy, Seen, named
 from superserve_cli.profiles import Profile
 from tests.engine import reference_peers as peers
 from tests.engine.reference import Ended
-from tests.engine.test_simulator import REQUESTS, faults, plan_of, profile, profiles, told, trace
+from tests.engine.test_simulator import REQUESTS, faults, plan_of, profiles, told, trace
 
 SLO = 50
 LATES = st.sampled_from(["drop", "shed", "serve"])

@@ -10,24 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superserve_cli.core import files
-from superserve_cli.core.nouns import WAIT, Choice, Request
+from superserve_cli.core.nouns import Request
 from superserve_cli.engine import recording
 from superserve_cli.engine.recording import Recorder, Recording, first_difference, replayed
 from superserve_cli.errors import BadFile, BadOption
 from superserve_cli.policies import Policy, named
 from superserve_cli.profiles import Profile
+from tests.engine.test_live import PATIENT
 from tests.engine.test_simulator import SMALL, profile, profiles
 
-PATIENT = Policy("patient", lambda profile, workers: lambda slack, depth: _patient(profile, slack, depth))
 LATES = st.sampled_from(["drop", "shed", "serve"])
 POLICIES = st.sampled_from([*(named(name) for name in ("slackfit", "max-batch", "max-accuracy", "price")), PATIENT])
-
-
-def _patient(profile: Profile, slack: int, depth: int) -> Choice | None:
-    subnet = profile.subnets[0]
-    if profile.plan_ns(subnet, profile.largest) > slack:
-        return None
-    return Choice(subnet, profile.largest) if depth >= profile.largest or slack < 50 else WAIT
 
 
 def lived(profile: Profile, policy: Policy, late: str, workers: int, seed: int, calls: int = 60) -> Recorder:

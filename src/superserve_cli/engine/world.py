@@ -57,9 +57,10 @@ class Control(NamedTuple):
     """What a policy's memory may change, see above; with one mode and zeros it changes nothing.
 
     `mode` by worker; `met` and `late` by mode: a worker's next mode after a batch that was in time, or of which a request was late.
-    A worker takes its next batch `ahead_ns` before it is free. A request is refused at its arrival unless the first worker to be free
-    could run it in `admit_ns` (0: no refusals), one after another. `latest_start` is 1 where the pair of request and batch that must
-    start first goes first. `routers` share the workers, each with queues of its own, and `pick` is one of PICKS.
+    A worker may take its next batch `ahead_ns` before it is free; of those that may, the one that could start first does. A request is
+    refused at its arrival unless the first worker to be free could run it in `admit_ns` (0: no refusals), one after another.
+    `latest_start` is 1 where the pair of request and batch that must start first goes first. `routers` share the workers, each with
+    queues of its own, and `pick` is one of PICKS.
     """
 
     mode: Slots
@@ -89,8 +90,8 @@ class State(NamedTuple):
 
     `queues` one heap per class and router, `depth` its waiting rows; `idle` a heap of workers and `busy` a heap of (time, worker),
     both of one. By worker: `ready_ns` when it takes its next batch, `free_ns` when that could start, `tardy` whether its batch holds a
-    late request, `owed_ns` how long it must load before its next batch, `clock_ns` when it would be free of all that was admitted.
-    `batch` is room for the requests of a batch. `at` holds where virtual time stands, at the places named above.
+    late request, `owed_ns` how long it must load before its next batch (negative while it does), `clock_ns` when it would be free of
+    all that was admitted. `batch` is room for the requests of a batch. `at` holds where virtual time stands, at the places named above.
     """
 
     queues: Heaps
@@ -280,8 +281,10 @@ def complete(state: State, control: Control, now_ns: int) -> None:
     if state.owed_ns[worker] > 0:
         load(state, worker, now_ns)
         return
-    mode = control.mode[worker]
-    control.mode[worker] = control.late[mode] if state.tardy[worker] else control.met[mode]
+    if state.owed_ns[worker] == 0:
+        mode = control.mode[worker]
+        control.mode[worker] = control.late[mode] if state.tardy[worker] else control.met[mode]
+    state.owed_ns[worker] = 0
     steps.push(state.idle, 0, worker, worker)
 
 
@@ -295,7 +298,7 @@ def load_the_idle(state: State, now_ns: int) -> None:
 def load(state: State, worker: int, now_ns: int) -> None:
     """A worker that is free and not idle loads what it owes."""
     state.ready_ns[worker] = state.free_ns[worker] = max(now_ns, state.free_ns[worker]) + state.owed_ns[worker]
-    state.owed_ns[worker] = 0
+    state.owed_ns[worker] = -state.owed_ns[worker]
     steps.push(state.busy, 0, state.ready_ns[worker], worker)
 
 
@@ -322,6 +325,7 @@ def change(requests: Requests, state: State, fault: int, arrived: int, now_ns: i
             steps.push(state.idle, 0, ~fault, ~fault)
         return 0
     state.clock_ns[fault] = NEVER
+    state.owed_ns[fault] = abs(state.owed_ns[fault])
     if not steps.discard(state.idle, 0, fault, fault):
         steps.discard(state.busy, 0, state.ready_ns[fault], fault)
     again = 0
