@@ -20,7 +20,8 @@ TAKES, LOST, BACK, TICK, AGAIN, ARRIVES = range(6)
 class Peer:
     """What a policy does: by mode its subnet and what it answers; `steps` is how a mode changes (after success, after failure).
 
-    `told` gives all workers their modes at some instants, `load` is what another one costs; the rest as in policies.Control.
+    `other` is what it answers with any subnet, where a floor may lead to another than the mode's. `told` gives all workers their
+    modes at some instants, `load` is what another one costs; the rest as in policies.Control.
     """
 
     subnets: list[str]
@@ -31,6 +32,7 @@ class Peer:
     ahead: int = 0
     admit: int | None = None
     latest_start: bool = False
+    other: Callable[[str], Ask] | None = None
 
 
 def largest(plan: Plan, subnet: str, within: int, among: Sequence[int]) -> int | None:
@@ -94,7 +96,7 @@ def switching(plan: Plan, subnets: list[str], told: Mapping[int, Sequence[int]],
 
         return ask
 
-    return Peer(subnets, [of(s) for s in subnets], [(i, i) for i in range(len(subnets))], told, load)
+    return Peer(subnets, [of(s) for s in subnets], [(i, i) for i in range(len(subnets))], told, load, other=of)
 
 
 def proteus(plan: Plan, subnets: list[str], told: Mapping[int, Sequence[int]]) -> Peer:
@@ -107,7 +109,7 @@ def proteus(plan: Plan, subnets: list[str], told: Mapping[int, Sequence[int]]) -
 
         return ask
 
-    return Peer(subnets, [of(s) for s in subnets], [(i, i) for i in range(len(subnets))], told)
+    return Peer(subnets, [of(s) for s in subnets], [(i, i) for i in range(len(subnets))], told, other=of)
 
 
 def ranked(plan: Plan) -> list[str]:
@@ -139,8 +141,11 @@ class Worker:
 class Serving:
     """One run; `serve` is all that anybody needs of it."""
 
-    def __init__(self, plan: Plan, peer: Peer, requests: Sequence[tuple[int, int]], workers: int, late: str, slo: int) -> None:
+    def __init__(
+        self, plan: Plan, peer: Peer, requests: Sequence[tuple[int, int]], floors: Sequence[float], workers: int, late: str, slo: int
+    ) -> None:
         self.plan, self.peer, self.requests, self.late, self.slo = plan, peer, requests, late, slo
+        self.able = [self.able_with(floor) for floor in floors]
         self.workers = [Worker() for _ in range(workers)]
         self.out = [Ended("failed") for _ in requests]
         self.queue: list[int] = []
@@ -148,6 +153,19 @@ class Serving:
 
     def deadline(self, id: int) -> int:
         return self.requests[id][1]
+
+    def able_with(self, floor: float) -> list[str] | None:
+        """By mode, the subnet for requests with this floor: the mode's own, or the least accurate that reaches it, the faster of two."""
+        reach = [s for s in self.plan.accuracy if self.plan.accuracy[s] >= floor]
+        if floor == 0 or not reach:
+            return self.peer.subnets if floor == 0 else None
+        least = min(reach, key=lambda s: (self.plan.accuracy[s], self.plan.latency_ns[s, self.plan.sizes[0]], s))
+        return [s if s in reach else least for s in self.peer.subnets]
+
+    def head_and_like(self) -> list[int]:
+        """Those who wait that may be in a batch with the most urgent one, the most urgent first."""
+        self.queue.sort(key=lambda r: (self.deadline(r), r))
+        return [r for r in self.queue if self.able[r] == self.able[self.queue[0]]]
 
     def happen(self, now: int, what: int, who: int) -> None:
         if what == ARRIVES:
@@ -162,6 +180,9 @@ class Serving:
             self.back(now, self.workers[who])
 
     def arrives(self, now: int, id: int) -> None:
+        if self.able[id] is None:
+            self.out[id] = Ended("rejected", ended_ns=now)
+            return
         if self.peer.admit is not None:
             clocks = [w for w in self.workers if w.live]
             first = min(clocks, key=lambda w: w.clock, default=None)
@@ -211,11 +232,10 @@ class Serving:
         self.again = None
         while self.queue and (takers := [w for w in self.workers if w.live and w.takes_at is None]):
             worker = min(takers, key=lambda w: (max(now, w.free_at), self.workers.index(w)))
-            self.queue.sort(key=lambda r: (self.deadline(r), r))
-            start = max(now, worker.free_at)
-            choice = self.choice(worker, self.queue, start)
+            alike, start = self.head_and_like(), max(now, worker.free_at)
+            choice = self.choice(worker, alike, start)
             if choice == WAIT:
-                self.again = self.next_instant(now, worker)
+                self.again = self.next_instant(now, worker, alike)
                 return
             if choice is None:
                 self.drop(now)
@@ -224,25 +244,31 @@ class Serving:
                 choice = self.first_to_start(now, start)
             self.run(now, start, worker, choice)
 
+    def own(self, worker: Worker, id: int) -> str:
+        able = self.able[id]
+        assert able is not None
+        return able[worker.mode]
+
     def choice(self, worker: Worker, queue: Sequence[int], start: int) -> Cell | None:
         """What the policy and the late rule say of the head."""
-        subnet, sizes = self.peer.subnets[worker.mode], self.plan.sizes
+        subnet, sizes = self.own(worker, queue[0]), self.plan.sizes
         slack, depth, most = self.deadline(queue[0]) - start, len(queue), sizes[-1]
         if self.late == "shed":
             live = sum(w.live for w in self.workers)
             hopeless = slack < self.plan.at(subnet, min(depth, most))
             if hopeless and 2 * depth * self.plan.at(subnet, most) > 3 * slack * live * most:
                 return None
-        choice = self.peer.asks[worker.mode](slack, depth)
+        ask = self.peer.asks[worker.mode] if self.peer.other is None else self.peer.other(subnet)
+        choice = ask(slack, depth)
         return (subnet, most) if choice is None and self.late == "serve" else choice
 
-    def next_instant(self, now: int, worker: Worker) -> int | None:
+    def next_instant(self, now: int, worker: Worker, queue: Sequence[int]) -> int | None:
         """The next one at which the policy or the late rule could say something else of the head."""
-        subnet, most = self.peer.subnets[worker.mode], self.plan.sizes[-1]
-        live, depth = sum(w.live for w in self.workers), len(self.queue)
+        subnet, most = self.own(worker, queue[0]), self.plan.sizes[-1]
+        live, depth = sum(w.live for w in self.workers), len(queue)
         drained = 2 * depth * self.plan.at(subnet, most) // (3 * live * most)
         edges = [*self.plan.latency_ns.values(), -self.slo, 0, drained]
-        instants = [self.deadline(self.queue[0]) - edge + step for edge in edges for step in (-1, 0, 1)]
+        instants = [self.deadline(queue[0]) - edge + step for edge in edges for step in (-1, 0, 1)]
         return min((instant for instant in instants if instant > now), default=None)
 
     def drop(self, now: int) -> None:
@@ -265,7 +291,8 @@ class Serving:
         return subnet, size
 
     def run(self, now: int, start: int, worker: Worker, choice: Cell) -> None:
-        batch, self.queue = self.queue[: choice[1]], self.queue[choice[1] :]
+        batch = self.head_and_like()[: choice[1]]
+        self.queue = [r for r in self.queue if r not in batch]
         finish = start + self.plan.at(choice[0], len(batch))
         worker.free_at, worker.takes_at = finish, max(now, finish - self.peer.ahead)
         worker.tardy = any(finish > self.deadline(r) for r in batch)
@@ -283,9 +310,10 @@ def serve(
     late: str,
     slo: int,
     faults: Sequence[tuple[int, int, bool]] = (),
+    floors: Sequence[float] | None = None,
 ) -> list[Ended]:
-    """What becomes of (arrival, deadline) pairs."""
-    run = Serving(plan, peer, requests, workers, late, slo)
+    """What becomes of (arrival, deadline) pairs; without `floors` they have none."""
+    run = Serving(plan, peer, requests, floors or [0.0] * len(requests), workers, late, slo)
     coming = [(at, ARRIVES, id) for id, (at, _) in enumerate(requests)]
     coming += [(at, BACK if back else LOST, worker) for at, worker, back in faults]
     coming += [(at, TICK, 0) for at in peer.told]

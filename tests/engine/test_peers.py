@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,12 +33,21 @@ def with_control(name: str, **changes: object) -> Policy:
 
 
 def both(
-    profile: Profile, policy: Policy, peer: peers.Peer, requests: Requests, workers: int, late: str, happen: Faults
+    profile: Profile,
+    policy: Policy,
+    peer: peers.Peer,
+    requests: Requests,
+    workers: int,
+    late: str,
+    happen: Faults,
+    floors: list[float] | None = None,
 ) -> tuple[list[Ended], list[Ended]]:
     requests = sorted(requests, key=lambda r: r[0])
     arrived = trace([a for a, _ in requests], [s for _, s in requests])
+    if floors is not None:
+        arrived = replace(arrived, min_accuracy=np.array(floors))
     ended = told(simulate(arrived, profile, policy, workers=workers, slo_ns=SLO, late=late, faults=happen))
-    return ended, peers.serve(plan_of(profile), peer, [(a, a + s) for a, s in requests], workers, late, SLO, happen)
+    return ended, peers.serve(plan_of(profile), peer, [(a, a + s) for a, s in requests], workers, late, SLO, happen, floors)
 
 
 def growing(profile: Profile) -> Profile:
@@ -100,5 +110,7 @@ def test_workers_that_are_given_another_model_equal_an_independent_engine(
         "switching": lambda: peers.switching(plan, subnets, by_instant, load),
         "proteus": lambda: peers.proteus(plan, subnets, by_instant),
     }
-    ended, expected = both(profile, with_control(name, load_ns=load, **control), made[name](), requests, workers, late, happen)
+    floor = st.sampled_from([0.0, 0.0, 0.55, 0.6, 0.75, 0.9])
+    floors = data.draw(st.one_of(st.none(), st.lists(floor, min_size=len(requests), max_size=len(requests))))
+    ended, expected = both(profile, with_control(name, load_ns=load, **control), made[name](), requests, workers, late, happen, floors)
     assert ended == expected
