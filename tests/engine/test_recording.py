@@ -72,6 +72,13 @@ def test_it_replays_to_the_same_decisions_from_its_file(tmp_path: Path) -> None:
     assert first_difference(again, again.engine(SMALL, PATIENT)) is None
 
 
+def test_nothing_is_a_recording_too(tmp_path: Path) -> None:
+    recording.write(tmp_path / "run.parquet", Recorder(SMALL, named("slackfit"), "drop", 1, lambda: 0).recording())
+    again = recording.read(tmp_path / "run.parquet")
+    assert len(again) == 0
+    assert first_difference(again, again.engine(SMALL, named("slackfit"))) is None
+
+
 def test_a_recorder_decides_as_a_plain_engine_and_tells_what_by_hand_is_told() -> None:
     now_ns = 7
     engine = Recorder(SMALL, named("slackfit"), "drop", 1, lambda: now_ns)
@@ -116,6 +123,9 @@ def test_an_event_that_makes_no_sense_is_refused_with_its_row() -> None:
     moved = with_column(kept, "size", lambda row: 5 if row["event"] == "arrive" else row["size"])
     with pytest.raises(BadFile, match="row 6, arrive, makes no sense"):
         list(replayed(moved, kept.engine(SMALL, named("slackfit"))))
+    one = with_column(kept, "requests", lambda row: [0] if row["event"] == "arrive" else row["requests"])
+    with pytest.raises(BadFile, match="makes no sense after those before it"):
+        list(replayed(one, kept.engine(SMALL, named("slackfit"))))
 
 
 def test_a_recording_of_another_profile_is_refused_with_both_hashes() -> None:

@@ -44,6 +44,7 @@ _NEEDS: Final = {
     "wait": ("asked_ns", "until_ns"),
     "dispatch": ("asked_ns", "worker", "subnet", "size"),
 }
+_SAYS: Final = {"policy": str, "late": str, "workers": int, "subnets": list, "profile": str}
 HINT: Final = "a recording is written by `superserve serve --record`"
 
 
@@ -187,10 +188,13 @@ def replayed(recording: Recording, engine: Engine) -> Iterator[Decided]:
     Raises BadFile where an event makes none: a worker that completes what it never began, a request that nobody could serve.
     """
     for number, row in enumerate(recording.table.to_pylist()):
-        if row["event"] in ANSWERS:
-            yield decided(engine.decide(row["asked_ns"]))
-        else:
-            _tell(engine, number, row)
+        try:
+            if row["event"] in ANSWERS:
+                yield decided(engine.decide(row["asked_ns"]))
+            else:
+                _tell(engine, row)
+        except LookupError:
+            raise BadFile(f"the recording's row {number}, {row['event']}, makes no sense after those before it", hint=HINT) from None
 
 
 def first_difference(recording: Recording, engine: Engine) -> tuple[int, Decided, Decided] | None:
@@ -207,7 +211,7 @@ def write(path: Path, recording: Recording) -> None:
 def read(path: Path) -> Recording:
     """The recording of a file; raises BadFile."""
     table, about = files.read_table(path, SCHEMA, REQUIRED, OPTIONAL, HINT)
-    if missing := [key for key in ("policy", "late", "workers", "subnets", "profile") if key not in about]:
+    if missing := [key for key, kind in _SAYS.items() if not isinstance(about.get(key), kind)]:
         raise BadFile(f"{path} does not say of its run: {', '.join(missing)}", hint=HINT)
     events = table["event"].to_numpy()
     if len(strange := sorted(set(events) - set(NAMES))):
@@ -219,17 +223,14 @@ def read(path: Path) -> Recording:
     return Recording(table, {key: value for key, value in about.items() if key != "schema"})
 
 
-def _tell(engine: Engine, number: int, row: Mapping[str, Any]) -> None:
-    event, worker, ids = row["event"], row["worker"], row["requests"]
-    try:
-        if event == "arrive":
-            engine.arrive(_request(engine, row))
-        elif event == "cancel":
-            engine.cancel(ids[0])
-        else:
-            {"complete": engine.complete, "lose": engine.lose, "restore": engine.restore}[event](worker)
-    except LookupError:
-        raise BadFile(f"the recording's row {number}, {event}, makes no sense after those before it", hint=HINT) from None
+def _tell(engine: Engine, row: Mapping[str, Any]) -> None:
+    event, worker = row["event"], row["worker"]
+    if event == "arrive":
+        engine.arrive(_request(engine, row))
+    elif event == "cancel":
+        engine.cancel(row["requests"][0])
+    else:
+        {"complete": engine.complete, "lose": engine.lose, "restore": engine.restore}[event](worker)
 
 
 def _request(engine: Engine, row: Mapping[str, Any]) -> Request:
