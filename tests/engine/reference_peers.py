@@ -4,7 +4,7 @@ Where `superserve_cli.engine.world` looks up tables and wakes when a row ends, t
 matter, and where it keeps heaps, this one sorts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.engine.reference import Cell, Ended, Plan
@@ -16,18 +16,30 @@ TAKES, LOST, BACK, TICK, AGAIN, ARRIVES = range(6)
 """What happens at one instant, in this order."""
 
 
+@dataclass(frozen=True)
+class Orders:
+    """Modes by worker, given at `first` and every `period` from then on, the last ones for ever."""
+
+    first: int
+    period: int
+    modes: Sequence[Sequence[int]]
+
+    def at(self, now: int) -> Sequence[int]:
+        return self.modes[min((now - self.first) // self.period, len(self.modes) - 1)]
+
+
 @dataclass
 class Peer:
     """What a policy does: by mode its subnet and what it answers; `steps` is how a mode changes (after success, after failure).
 
     `other` is what it answers with any subnet, where a floor may lead to another than the mode's. `told` gives all workers their
-    modes at some instants, `load` is what another one costs; the rest as in policies.Control.
+    modes, `load` is what another one costs; the rest as in policies.Control.
     """
 
     subnets: list[str]
     asks: list[Ask]
     steps: list[tuple[int, int]]
-    told: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    told: Orders | None = None
     load: int = 0
     ahead: int = 0
     admit: int | None = None
@@ -88,7 +100,7 @@ def clockwork(plan: Plan, subnet: str, ahead: int) -> Peer:
     return Peer([subnet], [full(plan, subnet)], [(0, 0)], ahead=ahead, latest_start=True)
 
 
-def switching(plan: Plan, subnets: list[str], told: Mapping[int, Sequence[int]], load: int) -> Peer:
+def switching(plan: Plan, subnets: list[str], told: Orders, load: int) -> Peer:
     def of(subnet: str) -> Ask:
         def ask(slack: int, depth: int) -> Cell | None:
             size = largest(plan, subnet, slack, plan.sizes)
@@ -99,7 +111,7 @@ def switching(plan: Plan, subnets: list[str], told: Mapping[int, Sequence[int]],
     return Peer(subnets, [of(s) for s in subnets], [(i, i) for i in range(len(subnets))], told, load, other=of)
 
 
-def proteus(plan: Plan, subnets: list[str], told: Mapping[int, Sequence[int]]) -> Peer:
+def proteus(plan: Plan, subnets: list[str], told: Orders) -> Peer:
     def of(subnet: str) -> Ask:
         def ask(slack: int, depth: int) -> Cell | None:
             if depth < plan.sizes[-1] and slack > plan.at(subnet, depth):
@@ -193,7 +205,8 @@ class Serving:
         self.queue.append(id)
 
     def tick(self, now: int) -> None:
-        for worker, mode in zip(self.workers, self.peer.told[now], strict=True):
+        assert self.peer.told is not None
+        for worker, mode in zip(self.workers, self.peer.told.at(now), strict=True):
             if mode != worker.mode:
                 worker.mode, worker.must_load = mode, self.peer.load > 0
                 if worker.live and worker.takes_at is None:
@@ -316,16 +329,16 @@ def serve(
     run = Serving(plan, peer, requests, floors or [0.0] * len(requests), workers, late, slo)
     coming = [(at, ARRIVES, id) for id, (at, _) in enumerate(requests)]
     coming += [(at, BACK if back else LOST, worker) for at, worker, back in faults]
-    coming += [(at, TICK, 0) for at in peer.told]
+    tick = None if peer.told is None else peer.told.first
     while True:
         own = [(w.takes_at, TAKES, i) for i, w in enumerate(run.workers) if w.live and w.takes_at is not None]
         again = [(run.again, AGAIN, 0)] if run.again is not None else []
-        happening = min([*coming, *own, *again], default=None)
-        if happening is None:
+        if not (happening := [*coming, *own, *again]):
             break
-        if happening in coming:
-            coming.remove(happening)
-        now, what, who = happening
+        now, what, who = min(happening if tick is None else [*happening, (tick, TICK, 0)])
+        coming = [event for event in coming if event != (now, what, who)]
+        if what == TICK and peer.told is not None:
+            tick = now + peer.told.period
         run.happen(now, what, who)
         run.decisions(now)
     for id in run.queue:

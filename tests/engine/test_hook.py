@@ -210,6 +210,14 @@ def test_a_worker_that_is_lost_while_it_loads_must_load_anew() -> None:
     assert ended.start_ns.tolist() == [42]
 
 
+def test_loading_is_no_batch_that_feedback_follows() -> None:
+    one = Policy("mine", lambda profile, workers: lambda slack, depth: Choice("a", 1))
+    pair = Policy("mine", lambda profile, workers: lambda slack, depth: Choice("a", 2))
+    loop = Control((one, one, pair), met=(0, 2, 2), late=(0, 2, 2), tick=lambda seen: [1], first_ns=5, period_ns=1000, load_ns=30)
+    ended = simulate(at(0, 20, 20, 20), ONE, Policy("mine", one.build, control=lambda *_: loop), workers=1, slo_ns=1)
+    assert ended.start_ns.tolist() == [0, 40, 50, 50]  # in mode 1 once it has loaded, and in mode 2 after a batch of mode 1
+
+
 def test_peers_with_a_memory_are_refused_by_the_live_engine() -> None:
     from superserve_cli.engine import Engine
 

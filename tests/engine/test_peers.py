@@ -1,6 +1,5 @@
 """The engine's hook against an engine that was written from the policies' own words, request by request."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superserve_cli.engine.simulator import simulate
-from superserve_cli.policies import Control, Policy, Seen, named
+from superserve_cli.policies import Control, Policy, named
 from superserve_cli.profiles import Profile
 from tests.engine import reference_peers as peers
 from tests.engine.reference import Ended
@@ -85,15 +84,6 @@ def test_clockwork_equals_an_independent_engine(
     assert ended == expected
 
 
-def scripted(first: int, period: int, orders: Sequence[Sequence[int]]) -> tuple[dict[str, object], Mapping[int, Sequence[int]]]:
-    """A control loop that gives the same orders whatever it sees, the last one for ever: (for a Control, by instant)."""
-
-    def tick(seen: Seen) -> Sequence[int]:
-        return orders[min((seen.now_ns - first) // period, len(orders) - 1)]
-
-    return {"tick": tick, "first_ns": first, "period_ns": period}, {first + i * period: order for i, order in enumerate(orders)}
-
-
 @settings(max_examples=300, deadline=None)
 @given(profiles(), st.sampled_from(["switching", "proteus"]), REQUESTS, st.integers(1, 3), LATES, st.data())
 def test_workers_that_are_given_another_model_equal_an_independent_engine(
@@ -104,13 +94,18 @@ def test_workers_that_are_given_another_model_equal_an_independent_engine(
     subnets = peers.ranked(plan)
     mode = st.integers(0, len(subnets) - 1)
     orders = data.draw(st.lists(st.lists(mode, min_size=workers, max_size=workers), min_size=1, max_size=6))
-    control, by_instant = scripted(data.draw(st.integers(0, 30)), data.draw(st.integers(5, 60)), orders)
+    loop = peers.Orders(data.draw(st.integers(0, 30)), data.draw(st.integers(5, 60)), orders)
+    control: dict[str, object] = {"tick": lambda seen: loop.at(seen.now_ns), "first_ns": loop.first, "period_ns": loop.period}
     load = data.draw(st.sampled_from([0, 7, 40])) if name == "switching" else 0
     made = {
-        "switching": lambda: peers.switching(plan, subnets, by_instant, load),
-        "proteus": lambda: peers.proteus(plan, subnets, by_instant),
+        "switching": lambda: peers.switching(plan, subnets, loop, load),
+        "proteus": lambda: peers.proteus(plan, subnets, loop),
     }
     floor = st.sampled_from([0.0, 0.0, 0.55, 0.6, 0.75, 0.9])
     floors = data.draw(st.one_of(st.none(), st.lists(floor, min_size=len(requests), max_size=len(requests))))
-    ended, expected = both(profile, with_control(name, load_ns=load, **control), made[name](), requests, workers, late, happen, floors)
+    peer = made[name]()
+    if data.draw(st.booleans()):  # feedback beside the orders: none of the peers has both, a user's policy may
+        peer.steps = data.draw(st.lists(st.tuples(mode, mode), min_size=len(subnets), max_size=len(subnets)))
+    control |= {"load_ns": load, "met": tuple(met for met, _ in peer.steps), "late": tuple(late for _, late in peer.steps)}
+    ended, expected = both(profile, with_control(name, **control), peer, requests, workers, late, happen, floors)
     assert ended == expected
