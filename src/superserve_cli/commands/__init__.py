@@ -4,7 +4,10 @@ from importlib import import_module
 
 import typer
 
-VERBS = ("build", "calibrate", "search", "export", "profile", "trace", "serve", "replay", "report", "compare", "inspect", "list", "bench")
+VERBS = (
+    *("build", "calibrate", "search", "export", "profile", "trace", "serve", "replay", "report", "compare", "reproduce"),
+    *("inspect", "list", "bench"),
+)
 
 
 def register(app: typer.Typer) -> None:
