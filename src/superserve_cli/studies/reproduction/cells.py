@@ -19,8 +19,8 @@ class Cell:
     """One policy on one trace: a row of `reproduction.json`.
 
     `offered_qps` counts rows, and is the largest sustained rate where that was looked for; `accuracy_first` and `accuracy_last` are
-    over the met requests of the first and the last fifth of the run; `top_share` is the share of the met that the most accurate
-    subnet answered; `bound` is what no scheduler's utility can pass; `wall_s` how long it took to simulate.
+    over the met requests that arrive in the first and the last twentieth of the run; `top_share` is the share of the met that the most
+    accurate subnet answered; `bound` is what no scheduler's utility can pass; `wall_s` how long it took to simulate.
     """
 
     experiment: str

@@ -10,7 +10,7 @@ from superserve_cli.studies.reproduction.cells import Cell, Store
 from superserve_cli.studies.reproduction.claims import ALL, SLACKFIT, UNKNOWN, Claim, Seen
 from superserve_cli.studies.reproduction.experiments import Experiment
 from superserve_cli.studies.reproduction.measures import CLIPPER, Figure, Fixed, Grid, Setting, grids
-from superserve_cli.studies.reproduction.run import asked_cells
+from superserve_cli.studies.reproduction.running import asked_cells
 from superserve_cli.studies.utilisation import capacity_qps, rate_factor, slo_ns
 
 SCHEMA: Final = "reproduction/1"

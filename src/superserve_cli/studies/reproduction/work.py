@@ -21,7 +21,8 @@ from superserve_cli.traces import Trace
 SUSTAINED = 0.999
 HALVINGS = 12
 """Of the range in which the largest sustained rate lies: 1/4096 of the capacity is as close as it gets."""
-PARTS = 5
+PARTS = 20
+"""The first and the last of so many parts of a run are compared."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +93,19 @@ def _cell(job: Job, profile: Profile, trace: Trace, bound: float | None, policy:
         accuracy=metrics.accuracy(outcomes),
         utility=metrics.utility(outcomes),
         bound=bound,
-        **_parts(outcomes, profile),
+        **_parts(outcomes, profile, trace.duration_ns),
         wall_s=time.perf_counter() - began,
     )
 
 
-def _parts(outcomes: Outcomes, profile: Profile) -> Mapping[str, float | None]:
+def _parts(outcomes: Outcomes, profile: Profile, duration_ns: int) -> Mapping[str, float | None]:
     """The accuracy at either end of the run, and how much of it the most accurate subnet answered."""
-    met, n = metrics.met(outcomes), len(outcomes)
-    first, last = slice(0, n // PARTS), slice(n - n // PARTS, n)
+    met = metrics.met(outcomes)
+    first, last = np.searchsorted(outcomes.arrival_ns, (duration_ns // PARTS, duration_ns - duration_ns // PARTS))
     best = max(range(len(profile.subnets)), key=lambda i: profile.accuracies[i] or 0.0)
     return {
-        "accuracy_first": _mean(outcomes.accuracy[first][met[first]]),
-        "accuracy_last": _mean(outcomes.accuracy[last][met[last]]),
+        "accuracy_first": _mean(outcomes.accuracy[:first][met[:first]]),
+        "accuracy_last": _mean(outcomes.accuracy[last:][met[last:]]),
         "top_share": _mean((outcomes.subnet[met] == best).astype(np.float64)),
     }
 
