@@ -10,6 +10,7 @@ DEFINITIONS: Final = """\
   attainment is at least ours less {epsilon:g}. Compared only where ours is at least {full}.
 - **Attainment at equal accuracy**: ours over the highest of Clipper+ on the subnets whose accuracy is at least ours less {nearly:g} points.
   Compared only where ours is at least {full}.
+- **Clipper+ (76.69)** and its like: on a profile with other accuracies, the subnet at the same place among the six shown, by accuracy.
 - **Gap**: points of utility (accuracy × attainment) to a bound that no scheduler can pass, a clairvoyant one included. Where workers are
   lost it is the bound of all of them; where rates are looked for there is none.
 - **Verdicts**: *{holds}* from the paper's number on; *{less}*: the same direction, a smaller number; *profile-dependent*: on some
@@ -19,4 +20,5 @@ DEFINITIONS: Final = """\
   paper's rates hold there as printed. On other profiles all rates are multiplied by what the fastest served subnet sustains at its best
   batch size, over the same on `{reference}`, which is fitted to the 2,000 to 8,000 requests/s of the paper's GPUs (Fig. 5c): the same
   utilisation. The SLO is the paper's 36 ms where the slowest batch fits, else 1.2 times that batch.
-- **Noise**: service times drawn from the measured quantiles of a profile that has them; otherwise every batch takes its planned time."""
+- **Noise**: service times drawn from the measured quantiles of a profile that has them; otherwise every batch takes its planned time.
+  Plans are 99th percentiles, so that with noise most batches are faster than planned, and the same rates are a lighter load."""

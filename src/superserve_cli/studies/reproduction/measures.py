@@ -82,19 +82,16 @@ def accuracy_gain(row: Row, ours: str) -> Figure:
     Baselines are Clipper+ on each of its subnets and INFaaS; as much is ours less EPSILON. Compared only where ours is at least FULL.
     """
     mine = row[ours]
-    if mine.attainment < FULL or mine.accuracy is None:
-        return Figure(None, f"attains only {notation.percent(mine.attainment, 3)}")
     equal = {
         name: other.accuracy
         for name, other in row.items()
         if name.startswith(BASELINES) and other.attainment >= mine.attainment - EPSILON and other.accuracy is not None
     }
-    if not equal:
+    if not equal or mine.accuracy is None:
         return Figure(None, "no baseline attains as much")
-    best = max(equal, key=lambda name: equal[name])
-    return Figure(
-        100 * (mine.accuracy - equal[best]), f"{notation.percent(mine.accuracy)} against {notation.percent(equal[best])} of {best}"
-    )
+    most = max(equal, key=lambda name: equal[name])
+    note = f"{notation.percent(mine.accuracy)} against {notation.percent(equal[most])} of {most}"
+    return _if_full(mine, Figure(100 * (mine.accuracy - equal[most]), note))
 
 
 def attainment_factor(row: Row, ours: str, fixed: Fixed) -> Figure:
@@ -103,14 +100,20 @@ def attainment_factor(row: Row, ours: str, fixed: Fixed) -> Figure:
     As accurate is ours less NEARLY. Compared only where ours is at least FULL.
     """
     mine = row[ours]
-    if mine.attainment < FULL or mine.accuracy is None:
-        return Figure(None, f"attains only {notation.percent(mine.attainment, 3)}")
-    equal = {name: row[name].attainment for name, accuracy in fixed.items() if name in row and accuracy >= mine.accuracy - NEARLY}
+    least = 1.0 if mine.accuracy is None else mine.accuracy - NEARLY
+    equal = {name: row[name].attainment for name, accuracy in fixed.items() if name in row and accuracy >= least}
     if not any(equal.values()):
         return Figure(None, "no subnet that is as accurate attains anything")
-    best = max(equal, key=lambda name: equal[name])
-    note = f"{notation.percent(mine.attainment)} at {notation.percent(mine.accuracy)} against {notation.percent(equal[best])} of {best}"
-    return Figure(mine.attainment / equal[best], note)
+    most = max(equal, key=lambda name: equal[name])
+    note = f"at {notation.percent(mine.accuracy)}, {notation.percent(mine.attainment)} against {notation.percent(equal[most])} of {most}"
+    return _if_full(mine, Figure(mine.attainment / equal[most], note))
+
+
+def _if_full(mine: Mean, figure: Figure) -> Figure:
+    """A comparison, unless ours attains too little for it: then only a note."""
+    if mine.attainment >= FULL:
+        return figure
+    return Figure(None, f"not compared, it attains {notation.percent(mine.attainment, 3)} ({figure.note})")
 
 
 def worst(figures: Mapping[str, Figure]) -> Figure:
@@ -124,11 +127,13 @@ def best(figures: Mapping[str, Figure]) -> Figure:
 
 
 def _extreme(figures: Mapping[str, Figure], sign: int) -> Figure:
+    if len(figures) == 1:
+        return next(iter(figures.values()))
     known = {at: figure.value for at, figure in figures.items() if figure.value is not None}
     if not known:
         return Figure(None, next((figure.note for figure in figures.values()), "not run"))
     at = max(known, key=lambda label: sign * known[label])
-    if len(figures) > 1 and len(set(known.values())) == 1 and len(known) == len(figures):
+    if len(set(known.values())) == 1 and len(known) == len(figures):
         return Figure(known[at], "the same in every cell")
     of = f"in {len(known)} of {len(figures)} cells; " if len(known) < len(figures) else ""
     return Figure(known[at], f"{of}{at}: {figures[at].note}".removesuffix(": "))

@@ -81,7 +81,7 @@ def overall(claim: Claim, figures: Mapping[Setting, Figure]) -> str:
     noisy = {setting: claim.verdict(figure.value) for setting, figure in figures.items() if setting.service == "measured"}
     told = _where(fixed or noisy)
     unlike = [setting for setting, verdict in noisy.items() if fixed.get(setting._replace(service="fixed"), verdict) != verdict]
-    return f"{told}; otherwise under noise" if unlike else told
+    return f"{told}; differs under noise" if unlike else told
 
 
 def _where(verdicts: Mapping[Setting, str]) -> str:
