@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from superserve_cli.core.nouns import Request
 from superserve_cli.core.outcomes import STATUSES
-from superserve_cli.engine import Dispatch, Drop, Engine
+from superserve_cli.engine import Dispatch, Drop, Engine, Wait
 from superserve_cli.engine.simulator import simulate
 from superserve_cli.policies import named
 from superserve_cli.profiles import Profile
@@ -31,6 +31,7 @@ def live(profile: Profile, requests: list[Request], workers: int, late: str) -> 
         else:
             engine.arrive(coming.pop(0))
         while decision := engine.decide(now):
+            assert not isinstance(decision, Wait)
             if isinstance(decision, Drop):
                 ended[decision.request.id] = ("dropped", -1, None, -1)
                 continue
@@ -65,7 +66,7 @@ def engine(workers: int = 1) -> Engine:
     return made
 
 
-def dispatched(decision: Dispatch | Drop | None) -> Dispatch:
+def dispatched(decision: Dispatch | Drop | Wait | None) -> Dispatch:
     assert isinstance(decision, Dispatch)
     return decision
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from superserve_cli.core.nouns import Choice, Choose
 from superserve_cli.errors import SuperserveError
-from superserve_cli.policies import Policy, compile, named
+from superserve_cli.policies import ALL, Policy, compile, named
 from superserve_cli.policies.names import every
 from superserve_cli.profiles import Profile
 from tests.engine.test_simulator import SMALL, profiles
@@ -46,7 +46,7 @@ def test_slackfit_keeps_the_largest_batch_of_each_bucket_then_the_best_accuracy(
 
 
 def test_every_covers_all_policies_and_up_to_six_fixed_subnets() -> None:
-    assert [p.name for p in every(SMALL)] == ["slackfit", "max-batch", "max-accuracy", "infaas", "fixed:s0", "fixed:s1"]
+    assert [p.name for p in every(SMALL)] == [*ALL, "fixed:s0", "fixed:s1"]
 
 
 def custom(choose: Choose) -> Policy:
@@ -90,7 +90,7 @@ def test_a_policy_that_changes_its_mind_is_refused() -> None:
         ("slackfit:0", "no '0' buckets"),
         ("slackfit:x", "no 'x' buckets"),
         ("max-batch:3", "takes no argument"),
-        ("infaas:3", "takes no argument"),
+        ("infaas:3", "no accuracy floor '3'"),
         ("nowhere.py:f", "there is no nowhere.py"),
     ],
 )

@@ -1,6 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,11 @@ class Choice(NamedTuple):
     batch_size: int
 
 
+WAIT: Final = Choice("", 0)
+"""Run nothing yet: the head is decided anew when a request comes, a worker is free, or its slack has fallen far enough to matter."""
+
 Choose = Callable[[int, int], Choice | None]
-"""(slack of the most urgent request in ns, queue depth in rows) -> what to run, or None."""
+"""(slack of the most urgent request in ns, queue depth in rows) -> what to run, WAIT, or None for a head that no choice suits."""
 
 
 @dataclass(frozen=True, slots=True)

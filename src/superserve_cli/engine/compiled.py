@@ -1,7 +1,7 @@
 """The engine's own source, compiled: nothing is written twice but its queues, here in arrays instead of lists.
 
-The five functions on queues at the top of `steps.py` get their compiled selves: lanes for requests, flags for idle workers, a heap
-for busy ones.
+`steps.py` and `world.py` are compiled as they stand; the five functions on queues at the top of `steps.py` get their compiled selves:
+lanes for requests, flags for idle workers, a heap for busy ones.
 """
 
 from bisect import bisect_right
@@ -13,7 +13,7 @@ from zlib import crc32
 from numba import njit
 from numba.extending import overload, register_jitable
 
-from superserve_cli.engine import heaps, idle, lanes, steps
+from superserve_cli.engine import heaps, idle, lanes, steps, world
 
 INLINE: Final[Any] = {"forceinline": True}
 
@@ -67,14 +67,25 @@ for _step in (
     steps.enqueue,
     steps.dequeue,
     steps.most_urgent,
-    steps.decide,
     steps.sheds,
+    steps.decide,
+    steps.wake_ns,
     steps.take,
     steps.runs_as,
-    steps.draw_ns,
-    steps.note,
-    steps.change,
-    steps.simulate,
+    world.arrive,
+    world.drop,
+    world.run,
+    world.picked,
+    world._nth,
+    world.first_to_start,
+    world.admits,
+    world.load,
+    world.load_the_idle,
+    world.complete,
+    world.note,
+    world.change,
+    world.draw_ns,
+    world.simulate,
 ):
     register_jitable(forceinline=True)(_step)
 
@@ -87,18 +98,19 @@ def _compile(version: int) -> Any:
     """The compiled `simulate`, cached on disk under the version of its sources: numba alone would notice a change of one file only."""
 
     def simulate(
-        world: steps.World,
+        happens: world.World,
         requests: steps.Requests,
         tables: steps.Tables,
+        control: world.Control,
         late: int,
-        live: int,
+        until_ns: int,
         random: steps.Random,
-        state: steps.State,
-        out: steps.Outcome,
-    ) -> int:
+        state: world.State,
+        out: world.Outcome,
+    ) -> bool:
         if version < 0:  # never: but what a function closes over is part of its key in the cache
-            return version
-        return steps.simulate(world, requests, tables, late, live, random, state, out)
+            return False
+        return world.simulate(happens, requests, tables, control, late, until_ns, random, state, out)
 
     try:
         return njit(cache=True, **OPTIONS)(simulate)
@@ -106,5 +118,5 @@ def _compile(version: int) -> Any:
         return njit(**OPTIONS)(simulate)
 
 
-SOURCES: Final = (steps.__file__, heaps.__file__, idle.__file__, lanes.__file__, __file__)
+SOURCES: Final = (steps.__file__, world.__file__, heaps.__file__, idle.__file__, lanes.__file__, __file__)
 simulate = _compile(crc32(b"".join(Path(source).read_bytes() for source in SOURCES)))

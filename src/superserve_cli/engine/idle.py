@@ -29,6 +29,15 @@ def push(queues: Any, at: Any, key: Any, id: Any) -> None:
     queues.size[at] += 1
 
 
+def head(queues: Any, at: Any) -> Any:
+    """The lowest idle worker, twice: it is its own key."""
+    worker = queues.lowest[at]
+    while not queues.flag[worker]:
+        worker += 1
+    queues.lowest[at] = worker
+    return worker, worker
+
+
 def pop(queues: Any, at: Any) -> Any:
     """The lowest idle worker, which is idle no more."""
     worker = queues.lowest[at]

@@ -6,11 +6,12 @@ from typing import Final
 from superserve_cli.core.nouns import Request, Subnet
 from superserve_cli.engine import steps
 from superserve_cli.engine.tables import classes
-from superserve_cli.errors import Unknown
+from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 
 IDLE: Final = 0
+ROUTERS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,28 @@ class Drop:
     request: Request
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The policy wants more requests before it runs any; ask again after the next event, and at `until_ns` if none comes before."""
+
+    until_ns: int
+
+
 class Engine:
     """EDF queues, idle workers and decision tables of one policy on one profile of served subnets.
 
-    No worker is idle until `restore` is called for it. After every event call `decide` with the event's time until it answers None.
+    No worker is idle until `restore` is called for it. After every event call `decide` with the event's time until it answers None
+    or Wait.
     """
 
     def __init__(self, profile: Profile, policy: Policy, late: str, workers: int) -> None:
         if late not in steps.LATE_RULES:
             raise Unknown("late rule", late, steps.LATE_RULES)
-        self._classes = classes(policy, profile, workers, {a for a in profile.accuracies if a is not None})
+        if policy.control is not None:
+            raise BadOption(
+                f"policy {policy.name} has a memory, and only simulated runs keep one", hint="serve with a policy of slack and depth alone"
+            )
+        self._classes = classes((policy,), profile, workers, {a for a in profile.accuracies if a is not None})
         self._late = steps.LATE_RULES[late]
         self._queues: steps.Heaps = [[] for _ in self._classes.floors]
         self._depth = [0] * len(self._classes.floors)
@@ -82,18 +95,20 @@ class Engine:
         self._rows[request.id] = request.size
         steps.enqueue(self._queues, self._depth, self._requests, request.id)
 
-    def decide(self, now_ns: int) -> Dispatch | Drop | None:
-        """What to do now for the most urgent request: a batch for an idle worker, its removal, or nothing."""
+    def decide(self, now_ns: int) -> Dispatch | Drop | Wait | None:
+        """What to do now for the most urgent request: a batch for an idle worker, its removal, nothing until later, or nothing."""
         if not self._waiting or not self._idle[IDLE]:
             return None
         kind = steps.most_urgent(self._queues, len(self._queues))
         deadline_ns, id = steps.head(self._queues, kind)
         rows, tables = self._rows[id], self._classes.tables
-        choice = steps.decide(tables, self._late, kind, deadline_ns - now_ns, self._depth[kind], rows, len(self._live))
+        choice = steps.decide(tables, self._late, kind, deadline_ns - now_ns, self._depth[kind], rows, len(self._live), ROUTERS)
+        if choice == steps.WAIT:
+            return Wait(steps.wake_ns(tables, kind, deadline_ns - now_ns, deadline_ns))
         if choice == steps.DROP:
             steps.dequeue(self._queues, self._depth, self._requests, kind)
             return Drop(self._forget(id))
-        taken, rows = steps.take(self._queues, self._depth, self._requests, kind, tables.holds[choice], self._batch, 0)
+        taken, rows = steps.take(self._queues, self._depth, self._requests, kind, tables.holds[choice], self._batch)
         return self._dispatch(steps.runs_as(tables, choice, rows), [self._forget(id) for id in self._batch[:taken]], rows)
 
     def _dispatch(self, cell: int, batch: list[Request], rows: int) -> Dispatch:

@@ -1,7 +1,7 @@
 """Decision tables of all classes of a run, laid out as the engine's steps read them."""
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet
-from superserve_cli.engine.steps import DROP, NOBODY, Tables
-from superserve_cli.policies import DROP as NO_CHOICE
+from superserve_cli.engine.steps import NOBODY, Tables
 from superserve_cli.policies import DecisionTable, Policy, compile
 from superserve_cli.profiles import Profile
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a run, one per set of subnets that an accuracy floor leaves to the policy, each with its own table.
+    """The classes of a run, one per set of subnets that an accuracy floor leaves to the policy, each with a table in each mode.
 
     `floors` ascend; class i serves floors in (floors[i - 1], floors[i]]. Choices index the cells of `profile`: subnet number times
     the number of batch sizes, plus the number of the batch size.
@@ -37,35 +36,52 @@ class Classes:
         return self.profile.subnets[cell // len(self.profile.batch_sizes)]
 
 
-def classes(policy: Policy, profile: Profile, workers: int, floors: Iterable[float]) -> Classes:
-    """The tables of a policy for requests without a floor, and for each of these floors."""
-    whole = compile(policy, profile, workers)
-    groups = {whole.profile.subnets: (0.0, whole)}
+def classes(modes: Sequence[Policy], profile: Profile, workers: int, floors: Iterable[float], routers: int = 1) -> Classes:
+    """The tables of a policy's modes for requests without a floor, and for each of these floors; all routers have the same.
+
+    `workers` is how many of them a router can count on.
+    """
+    groups = {_able(modes, profile): (0.0, [compile(mode, profile, workers) for mode in modes])}
     for floor in sorted(floors):
         able = profile.only([s for s, a in zip(profile.subnets, profile.accuracies, strict=True) if a is not None and a >= floor])
-        if not able.subnets or not (own := policy.restrict(able).subnets):
+        if not able.subnets or not all(own := _able(modes, able)):
             break  # greater floors leave fewer subnets still
         same = groups.get(own)
-        groups[own] = (floor, same[1] if same else compile(policy, able, workers))
+        groups[own] = (floor, same[1] if same else [compile(mode, able, workers) for mode in modes])
     ordered = sorted(groups.values(), key=lambda group: group[0])
-    return Classes(profile, tuple(floor for floor, _ in ordered), lay_out(profile, [table for _, table in ordered]))
+    by_mode = [[tables[mode] for _, tables in ordered] for mode in range(len(modes))]
+    return Classes(profile, tuple(floor for floor, _ in ordered), lay_out(profile, by_mode, routers))
 
 
-def lay_out(profile: Profile, tables: list[DecisionTable]) -> Tables:
-    """Tables laid end to end over the union of their depths, their choices renumbered as cells of `profile`."""
+def _able(modes: Sequence[Policy], profile: Profile) -> tuple[tuple[Subnet, ...], ...]:
+    """By mode, the subnets that it may run."""
+    return tuple(mode.restrict(profile).subnets for mode in modes)
+
+
+def lay_out(profile: Profile, by_mode: Sequence[Sequence[DecisionTable]], routers: int) -> Tables:
+    """Tables by mode and class laid end to end over the union of their depths, their choices renumbered as cells of `profile`."""
+    tables = [table for mode in by_mode for table in mode]
     depth = sorted({d for table in tables for d in table.depth})
     sizes = profile.batch_sizes
     cell: list[int] = []
     for table in tables:
         at = [profile.index(s) * len(sizes) + b for s in table.profile.subnets for b in range(len(sizes))]
-        columns = [max(j for j, d in enumerate(table.depth) if d <= here) for here in depth]
-        cell += [DROP if row[j] == NO_CHOICE else at[row[j]] for row in table.cells for j in columns]
+        columns = [bisect_right(table.depth, here) - 1 for here in depth]
+        cell += [at[row[j]] if row[j] >= 0 else row[j] for row in table.cells for j in columns]
+    end = np.cumsum([len(table.slack_ns) for table in tables]).tolist()
+    fastest = [profile.index(table.profile.subnets[0]) * len(sizes) for table in tables]
+
+    def of_all_routers(by_table: list[int]) -> list[int]:
+        each = len(by_mode[0])
+        return [at for mode in range(len(by_mode)) for at in by_table[mode * each : (mode + 1) * each] * routers]
+
     return Tables(
-        start=[0, *np.cumsum([len(table.slack_ns) for table in tables]).tolist()],
+        first=of_all_routers([0, *end[:-1]]),
+        last=of_all_routers(end),
         slack_ns=[slack for table in tables for slack in table.slack_ns],
         depth=depth,
         cell=cell,
-        fallback=[profile.index(table.profile.subnets[0]) * len(sizes) for table in tables],
+        fallback=of_all_routers(fastest),
         plan_ns=[plan for row in profile.plan for plan in row],
         holds=list(sizes) * len(profile.subnets),
         smallest=[at - at % len(sizes) for at in range(len(sizes) * len(profile.subnets))],

@@ -5,8 +5,10 @@ slack and depth with numbers, so they compile to exact tables.
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 
 from superserve_cli.core.nouns import Choice, Choose, Subnet
+from superserve_cli.errors import BadOption
 from superserve_cli.policies.policy import Build, by_accuracy, least_accurate
 from superserve_cli.profiles.profile import Cell, Profile
 
@@ -80,6 +82,20 @@ def largest_fitting(profile: Profile, workers: int) -> Choose:
         return None if size is None else Choice(subnet, size)
 
     return choose
+
+
+def cheapest_above(floor: float) -> Callable[[Profile], Profile]:
+    """The subnet that INFaaS runs for an accuracy floor: the least accurate one that reaches it (SuperServe, 6.1, for no floor)."""
+
+    def restrict(profile: Profile) -> Profile:
+        by_accuracy(profile)  # all must be known
+        able = profile.only([s for s, a in zip(profile.subnets, profile.accuracies, strict=True) if (a or 0.0) >= floor])
+        if not able.subnets and profile.subnets:
+            best = max(a or 0.0 for a in profile.accuracies)
+            raise BadOption(f"no served subnet reaches the accuracy {floor:g} of infaas:{floor:g}", hint=f"the best one has {best:g}")
+        return able.only({least_accurate(able)} if able.subnets else ())
+
+    return restrict
 
 
 def largest_batch(profile: Profile, subnet: Subnet, slack_ns: int) -> int | None:

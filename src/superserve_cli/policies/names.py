@@ -5,17 +5,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
+from math import nan
 from pathlib import Path
 from typing import Final
 
-from superserve_cli.core.nouns import Choice, Choose
+from superserve_cli.core.nouns import Choice, Choose, Subnet, ms_to_ns
 from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.policies import greedy
-from superserve_cli.policies.policy import Build, Policy, least_accurate
+from superserve_cli.policies.peers.aimd import clipper_aimd
+from superserve_cli.policies.peers.alpaserve import alpaserve
+from superserve_cli.policies.peers.clockwork import clockwork
+from superserve_cli.policies.peers.nexus import nexus
+from superserve_cli.policies.peers.proteus import proteus
+from superserve_cli.policies.peers.switching import switching
+from superserve_cli.policies.policy import Build, Policy
 from superserve_cli.profiles.profile import Profile
 
 BUCKETS: Final = 8
 FIXED_SHOWN: Final = 6
+SWITCHING_MS: Final = 100.0
+LONGEST_LOAD_MS: Final = 86_400_000.0
 
 
 def _slackfit(argument: str) -> Policy:
@@ -36,9 +45,32 @@ def _plain(name: str, build: Build) -> Callable[[str], Policy]:
 
 
 def _infaas(argument: str) -> Policy:
-    if argument:
-        _refuse_argument("infaas", argument)
-    return Policy("infaas", greedy.largest_fitting, lambda profile: profile.only({least_accurate(profile)}))
+    floor = _number(argument) if argument else 0.0
+    if not 0 <= floor <= 1:
+        raise BadOption(f"infaas has no accuracy floor {argument!r}", hint="write infaas, or infaas:FLOOR with a floor in 0..1")
+    return Policy(f"infaas:{argument}" if argument else "infaas", greedy.largest_fitting, greedy.cheapest_above(floor))
+
+
+def _switching(argument: str) -> Policy:
+    load_ms = _number(argument) if argument else SWITCHING_MS
+    if not 0 <= load_ms <= LONGEST_LOAD_MS:
+        raise BadOption(f"switching has no loading delay {argument!r}", hint="write switching, or switching:MS with MS >= 0")
+    return switching(f"switching:{argument}" if argument else "switching", ms_to_ns(load_ms))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return nan
+
+
+def _on_one_model(name: str, make: Callable[[str, Subnet], Policy]) -> Callable[[str], Policy]:
+    return lambda argument: make(f"{name}:{argument}" if argument else name, argument)
+
+
+def _plain_policy(name: str, make: Callable[[], Policy]) -> Callable[[str], Policy]:
+    return lambda argument: make() if not argument else _refuse_argument(name, argument)
 
 
 def _refuse_argument(name: str, argument: str) -> Policy:
@@ -49,12 +81,30 @@ POLICIES: Final[dict[str, tuple[str, Callable[[str], Policy]]]] = {
     "slackfit": ("slackfit[:K]: K latency buckets (8), the largest batch of the one closest below the slack", _slackfit),
     "max-batch": ("the largest batch that the least accurate subnet can run, then the best subnet", _plain("max-batch", greedy.max_batch)),
     "max-accuracy": ("the most accurate subnet that fits, then its largest batch", _plain("max-accuracy", greedy.max_accuracy)),
-    "infaas": ("always the least accurate subnet, in the largest batch that fits", _infaas),
+    "infaas": ("infaas[:FLOOR]: always the least accurate subnet (that reaches FLOOR), in the largest batch that fits", _infaas),
     "fixed": ("fixed:SUBNET: always that subnet, in the largest batch that fits (Clipper+)", _fixed),
+    "clipper-aimd": (
+        "clipper-aimd[:SUBNET]: one subnet, full batches, larger after success, smaller after failure",
+        _on_one_model("clipper-aimd", clipper_aimd),
+    ),
+    "clockwork": (
+        "clockwork[:SUBNET]: one subnet, the batch that must start first, planned 10 ms ahead",
+        _on_one_model("clockwork", clockwork),
+    ),
+    "proteus": ("a MILP gives each worker a subnet every 20 s; batches wait as long as they can", _plain_policy("proteus", proteus)),
+    "nexus": ("nexus[:SUBNET]: one subnet and batch size; drops heads that would make the batch smaller", _on_one_model("nexus", nexus)),
+    "alpaserve": (
+        "alpaserve[:SUBNET]: one subnet; rejects at arrival what a simulated queue would not finish",
+        _on_one_model("alpaserve", alpaserve),
+    ),
+    "switching": ("switching[:MS]: whole models chosen by arrival rate, which take MS (100) to load", _switching),
 }
 """Name -> (what it does, its maker from the text behind the colon)."""
 
-ALL: Final = ("slackfit", "max-batch", "max-accuracy", "infaas")
+ALL: Final = (
+    *("slackfit", "max-batch", "max-accuracy", "infaas"),
+    *("clipper-aimd", "clockwork", "proteus", "nexus", "alpaserve", "switching"),
+)
 
 
 def described() -> dict[str, str]:

@@ -1,8 +1,9 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from superserve_cli.core.nouns import Choose, Subnet
-from superserve_cli.errors import BadFile
+from superserve_cli.errors import BadFile, Unknown
 from superserve_cli.profiles.profile import Profile
 
 Build = Callable[[Profile, int], Choose]
@@ -18,12 +19,60 @@ def everything(profile: Profile) -> Profile:
 class Policy:
     """A way to choose subnet and batch size, under the name that reports give it.
 
-    `restrict` says which of the served subnets it may ever run; the rules for heads that cannot be met keep to them too.
+    `restrict` says which of the served subnets it may ever run; the rules for heads that cannot be met keep to them too. A policy
+    that needs more than (slack, depth) has a `control` besides, made from (profile of the served subnets, workers, SLO in ns) for each
+    run anew; `build` is then what it does before anything has happened.
     """
 
     name: str
     build: Build
     restrict: Callable[[Profile], Profile] = everything
+    control: "Callable[[Profile, int, int], Control] | None" = None
+
+    def own(self, profile: Profile) -> Profile:
+        """The served subnets that it may run; raises Unknown where it is to run one that is not served."""
+        own = self.restrict(profile)
+        if not own.subnets:
+            raise Unknown("served subnet", self.name.partition(":")[2], profile.subnets)
+        return own
+
+    def controlled(self, profile: Profile, workers: int, slo_ns: int) -> "Control":
+        """Its control, or for a policy without a memory one that changes nothing; raises Unknown."""
+        self.own(profile)
+        return Control((self,)) if self.control is None else self.control(profile, workers, slo_ns)
+
+
+class Seen(NamedTuple):
+    """What a control loop may know at `now_ns`: how many requests have arrived since the start, and how many rows wait."""
+
+    now_ns: int
+    arrived: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Control:
+    """The hook for policies with a memory: several tables, its modes, of which each worker looks up one, and what changes which.
+
+    All workers begin in mode 0. After a batch in mode m a worker is in mode `met[m]`, or `late[m]` where a request of the batch was
+    late (as it was, where these are empty). A control loop is `tick`, called at `first_ns` and every `period_ns` from then on; it
+    answers with the mode of each worker, and a worker that gets another one takes nothing new for `load_ns` once it is free.
+
+    A worker is given its next batch `ahead_ns` before it is free. With `admit_ns`, a request is rejected at its arrival unless the
+    first worker to be free of all that was admitted so far could run it in that time. With `latest_start`, every waiting request asks
+    the table as if it were the head, the one whose batch must start first goes first, and those before it are dropped.
+    """
+
+    modes: tuple[Policy, ...]
+    met: tuple[int, ...] = ()
+    late: tuple[int, ...] = ()
+    tick: Callable[[Seen], Sequence[int]] | None = None
+    first_ns: int = 0
+    period_ns: int = 0
+    load_ns: int = 0
+    ahead_ns: int = 0
+    admit_ns: int = 0
+    latest_start: bool = False
 
 
 def by_accuracy(profile: Profile) -> list[Subnet]:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from math import ceil, floor, isnan
 from typing import Final, TypeVar
 
-from superserve_cli.core.nouns import Choice, Choose
-from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.core.nouns import WAIT, Choice, Choose
+from superserve_cli.errors import BadOption
 from superserve_cli.policies.policy import Policy
 from superserve_cli.profiles.profile import Profile
 
 DROP: Final = -1
 """The index of no choice."""
+LATER: Final = -2
+"""The index of WAIT."""
 LONG_AGO: Final = -(2**62)
 FAR_AWAY: Final = 2**62
 PROBES: Final = 200
@@ -27,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """A policy compiled against a profile: exact breakpoints in slack and queue depth -> index of a choice, or DROP.
+    """A policy compiled against a profile: exact breakpoints in slack and queue depth -> index of a choice, DROP or LATER.
 
     `profile` holds the subnets that the policy may run. Row i holds from `slack_ns[i]` to below `slack_ns[i + 1]`, column j from
     `depth[j]`; index c is subnet c // B in batch size c % B of `profile`, B = the number of batch sizes.
@@ -45,10 +47,11 @@ class DecisionTable:
 
     def __call__(self, slack_ns: int, depth: int) -> Choice | None:
         """What the policy itself would have answered."""
-        return None if (at := self.index(slack_ns, depth)) == DROP else self.choice(at)
+        at = self.index(slack_ns, depth)
+        return self.choice(at) if at >= 0 else WAIT if at == LATER else None
 
     def choice(self, index: int) -> Choice:
-        """The choice behind an index other than DROP."""
+        """The choice behind an index that is neither DROP nor LATER."""
         sizes = self.profile.batch_sizes
         return Choice(self.profile.subnets[index // len(sizes)], sizes[index % len(sizes)])
 
@@ -89,11 +92,11 @@ class Probe:
 
 def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
     """The exact table of a policy on the subnets that it may run; raises BadOption where no table can represent it."""
-    own = policy.restrict(profile)
-    if not own.subnets:
-        raise Unknown("served subnet", policy.name.partition(":")[2], profile.subnets)
+    own = policy.own(profile)
     choose = policy.build(own, workers)
-    at = {Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)}
+    at = {WAIT: LATER} | {
+        Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)
+    }
 
     def index(slack_ns: int, depth: int) -> int:
         return _index(policy, at, choose, slack_ns, depth)
@@ -117,7 +120,9 @@ def _index(policy: Policy, at: dict[Choice, int], choose: Choose, slack_ns: int,
     if choice is None:
         return DROP
     if choice not in at:
-        raise BadOption(f"policy {policy.name} chose {choice!r}", hint="return Choice(subnet, batch_size) of the profile's cells, or None")
+        raise BadOption(
+            f"policy {policy.name} chose {choice!r}", hint="return Choice(subnet, batch_size) of the profile's cells, WAIT or None"
+        )
     return at[choice]
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from superserve_cli.core.nouns import NS_PER_S, Request, Subnet
 from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED
 from superserve_cli.engine import Dispatch, Drop, Engine
+from superserve_cli.engine.steps import NEVER
 from superserve_cli.serving.clock import Clock
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Link
@@ -80,12 +81,14 @@ class Router:
         self._engine = engine
         self._links = links
         self._now_ns = clock.now_ns
+        self._call_later = clock.call_later
         self._metrics = metrics
         self._ledger = ledger
         self._max_queue = max_queue
         self._next_id = 0
         self._waiting: dict[int, _Waiting] = {}
         self._running: dict[int, _Running] = {}
+        self._wakes_ns = NEVER
         self.overhead_ns = FIRST_OVERHEAD_NS
         self.closed = False
         metrics.depth = lambda: engine.depth
@@ -185,8 +188,12 @@ class Router:
             self._metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)
             if isinstance(step, Dispatch):
                 self._dispatch(step, now_ns)
-            else:
+            elif isinstance(step, Drop):
                 self._drop(step, now_ns)
+            else:
+                if step.until_ns < NEVER:
+                    self._wait(step.until_ns - self.overhead_ns, now_ns)
+                return
 
     def _dispatch(self, step: Dispatch, now_ns: int) -> None:
         waiting = [self._waiting[request.id] for request in step.requests]
@@ -197,6 +204,16 @@ class Router:
         metrics.slack.observe((step.requests[0].deadline_ns - now_ns) / NS_PER_S)
         for request in step.requests:
             metrics.queue.observe((now_ns - request.arrival_ns) / NS_PER_S)
+
+    def _wait(self, until_ns: int, now_ns: int) -> None:
+        """Decide again at that time, unless that is planned for this time or an earlier one already."""
+        if until_ns < self._wakes_ns:
+            self._wakes_ns = until_ns
+            self._call_later(max(0, until_ns - now_ns), self._wake)
+
+    def _wake(self) -> None:
+        self._wakes_ns = NEVER
+        self._decide(self._now_ns())
 
     def _drop(self, step: Drop, now_ns: int) -> None:
         # an overhead that lets nothing run would never be measured again: it fades
