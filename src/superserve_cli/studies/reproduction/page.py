@@ -54,7 +54,8 @@ def _cost(found: Results) -> str:
         return ""
     cells, requests, wall_s = (sum(run[name] for run in found.runs) for name in ("cells", "requests", "wall_s"))
     processes = max(run["processes"] for run in found.runs)
-    return f"{cells:,.0f} simulations of {requests:,.0f} requests took {wall_s:,.0f} s of wall time in {processes:.0f} process{'' if processes == 1 else 'es'}."
+    took = f"{wall_s:,.0f} s, {processes:.0f} at a time"
+    return f"{cells:,.0f} simulations of {requests:,.0f} requests took {took}."
 
 
 def _summary(found: Results) -> str:

@@ -18,8 +18,8 @@ from superserve_cli.studies.reproduction.cells import Cell, Store
 from superserve_cli.studies.reproduction.experiments import FASTEST, Experiment
 from superserve_cli.studies.reproduction.work import Job, work
 
-OTHERS: Final = ("price", "clipper-aimd", "clockwork", "proteus", "nexus", "alpaserve")
-"""Policies that take part in every comparison, if they are there, beside those of policies.every."""
+OTHERS: Final = ("price",)
+"""Policies that take part in every comparison, if this version has them, even where policies.every leaves them out."""
 
 
 def specs(experiment: Experiment, profile: str) -> list[str]:
