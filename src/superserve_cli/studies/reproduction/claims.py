@@ -12,6 +12,7 @@ SLACKFIT: Final = "slackfit"
 LEAST: Final = 0.01
 """Points that a fall must have to be one."""
 LINEAR: Final = 0.95
+SLOW, QUICK = "switching:100", "switching:0"
 NOT_RUN: Final = Figure(None, "not run")
 
 
@@ -142,24 +143,24 @@ def _count(label: str) -> int:
     return int(label.partition(" ")[0])
 
 
-def _misses(slow: str, quick: str) -> Callable[[Seen, Grid], tuple[float, float] | None]:
-    def of(seen: Seen, grid: Grid) -> tuple[float, float] | None:
-        (row,) = grid.values()
-        return (1 - row[slow].attainment, 1 - row[quick].attainment) if slow in row and quick in row else None
-
-    return of
+def _misses(grid: Grid) -> tuple[float, float] | None:
+    """The share of misses with 100 ms of actuation, and with none."""
+    (row,) = grid.values()
+    return (1 - row[SLOW].attainment, 1 - row[QUICK].attainment) if SLOW in row and QUICK in row else None
 
 
 def _more_misses(seen: Seen, grid: Grid) -> Figure:
-    if (misses := _misses("switching:100", "switching:0")(seen, grid)) is None:
+    if (misses := _misses(grid)) is None:
         return NOT_RUN
-    return Figure(100 * (misses[0] - misses[1]), f"{100 * misses[0]:.3f} % with 100 ms, {100 * misses[1]:.3f} % with 0 ms")
+    slow, quick = misses
+    return Figure(100 * (slow - quick), f"{100 * slow:.3f} % with 100 ms, {100 * quick:.3f} % with 0 ms")
 
 
 def _times_the_misses(seen: Seen, grid: Grid) -> Figure:
-    if (misses := _misses("switching:100", "switching:0")(seen, grid)) is None:
+    if (misses := _misses(grid)) is None:
         return NOT_RUN
-    return Figure(None, "no miss with 0 ms") if not misses[1] else Figure(misses[0] / misses[1], "")
+    slow, quick = misses
+    return Figure(slow / quick, "") if quick else Figure(None, "no miss with 0 ms")
 
 
 OF_OURS: Final = (_attainment, _gain, _factor)

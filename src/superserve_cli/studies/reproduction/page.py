@@ -1,6 +1,6 @@
 """`reproduction.md`: the paper's claims, our figures on each profile under each late rule, and what every policy did."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
@@ -50,12 +50,10 @@ def _parts(found: Results) -> Iterator[str]:
 
 
 def _cost(found: Results) -> str:
-    if not found.runs:
-        return ""
-    cells, requests, wall_s = (sum(run[name] for run in found.runs) for name in ("cells", "requests", "wall_s"))
-    processes = max(run["processes"] for run in found.runs)
-    took = f"{wall_s:,.0f} s, {processes:.0f} at a time"
-    return f"{cells:,.0f} simulations of {requests:,.0f} requests took {took}."
+    told = f"{len(found.cells):,} simulations of {sum(cell.requests for cell in found.cells):,} requests"
+    known = sum(run["cells"] for run in found.runs) == len(found.cells)  # otherwise the runs made other cells too, or one was killed
+    wall_s, processes = sum(run["wall_s"] for run in found.runs), max((run["processes"] for run in found.runs), default=1)
+    return f"{told}, in {wall_s:,.0f} s, {processes:.0f} at a time." if known else f"{told}."
 
 
 def _summary(found: Results) -> str:
@@ -110,14 +108,18 @@ def _definitions(found: Results) -> Iterator[str]:
         modelled=" and ".join(f"`{name}`" for name in MODELLED),
         reference=REFERENCE,
     )
+    yield _profiles(asked.profiles)
+
+
+def _profiles(names: Sequence[str]) -> str:
     rows = []
-    for name in asked.profiles:
+    for name in names:
         served = loaded(name)
         sustained = f"{_largest(name):,.0f} to {capacity_qps(served, PAPER_WORKERS):,.0f}"
         accuracies = [accuracy for accuracy in served.accuracies if accuracy is not None]
         span = f"{100 * min(accuracies):.2f} to {100 * max(accuracies):.2f} %" if accuracies else notation.UNKNOWN
         rows.append((name, len(served.subnets), span, sustained, f"{rate_factor(served):.3f}", f"{slo_ns(served) / 1e6:g} ms"))
-    yield table(("profile", "subnets served", "accuracy", "requests/s of 8 workers", "rates ×", "SLO"), rows)
+    return table(("profile", "subnets served", "accuracy", "requests/s of 8 workers", "rates ×", "SLO"), rows)
 
 
 def _largest(name: str) -> float:

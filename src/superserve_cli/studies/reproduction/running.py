@@ -61,19 +61,20 @@ def jobs(asked: Asked, done: Store) -> list[Job]:
 def run(asked: Asked, store: Store, processes: int, progress: Progress) -> None:
     """Simulate every cell that the store lacks, and put it there."""
     pending, began = jobs(asked, store), time.perf_counter()
-    total, done, requests = sum(len(job.pending) for job in pending), 0, 0
+    total, done, requests, processes = sum(len(job.pending) for job in pending), 0, 0, min(processes, len(pending))
     progress(0, total, "")
-    for cells in _worked(pending, min(processes, len(pending))):
-        store.add(cells)
-        done, requests = done + len(cells), requests + sum(cell.requests for cell in cells)
-        progress(done, total, f"{cells[0].experiment}, {cells[0].profile}")
-    if total:
-        wall_s = time.perf_counter() - began
-        store.ran({"cells": total, "requests": requests, "wall_s": wall_s, "processes": min(processes, len(pending))})
+    try:
+        for cells in _worked(pending, processes):
+            store.add(cells)
+            done, requests = done + len(cells), requests + sum(cell.requests for cell in cells)
+            progress(done, total, f"{cells[0].experiment}, {cells[0].profile}")
+    finally:
+        if done:
+            store.ran({"cells": done, "requests": requests, "wall_s": time.perf_counter() - began, "processes": processes})
 
 
 def _worked(pending: Sequence[Job], processes: int) -> Iterator[list[Cell]]:
-    """The cells of each job, in the order in which they finish. Policies with a control loop are Python, hence processes."""
+    """The cells of each job, in the order in which they finish. Tables and control loops are Python: threads would wait for each other."""
     if processes <= 1:
         yield from map(work, pending)
         return
