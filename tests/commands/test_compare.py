@@ -26,6 +26,7 @@ def test_it_shows_differences_and_succeeds_without_conditions(tmp_path: Path, ca
     assert run(pair(tmp_path, slow_every=4)) == 0
     said = capsys.readouterr().out
     assert "-15.00 pp" in said
+    assert "Accuracies compare only" in said
     assert max(map(len, said.splitlines())) <= 80
 
 

@@ -66,6 +66,32 @@ def test_the_manifest_says_everything_that_decides_a_run() -> None:
     assert manifest["trace"]["synthetic"] is True
 
 
+def test_every_run_says_how_far_it_is_from_a_bound_that_holds_for_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("p.csv").write_text(CSV.replace("\ns,", "\nd111-w0.6-e0.5,"))
+    assert replay("--load", "1.5", "--out", "r") == 0
+    said = capsys.readouterr().out
+    assert "gap" in said
+    assert "no scheduler can pass it" in said
+    assert max(map(len, said.splitlines())) <= 80
+    bounds = {reports.read_run(folder).manifest["utility_bound"] for folder in reports.find_runs(Path("r"))}
+    assert len(bounds) == 1
+    (bound,) = bounds
+    for policy in json.loads(Path("r/summary.json").read_text())["policies"]:
+        assert policy["utility_bound"] == bound
+        assert policy["gap"] == pytest.approx(bound - policy["utility"], abs=1e-11)
+        assert policy["gap"] >= 0
+
+
+def test_without_accuracies_there_is_no_bound_and_no_gap() -> None:
+    Path("p.csv").write_text("subnet,batch_size,latency_ms\ns,1,2\n")
+    assert replay("--policy", "fixed:s", "--out", "r") == 0
+    assert reports.read_run(Path("r")).manifest["utility_bound"] is None
+    assert json.loads(Path("r/summary.json").read_text())["gap"] is None
+
+
 def test_a_file_is_replayed_exactly_as_it_is() -> None:
     Path("t.csv").write_text("arrival_s,slo_ms\n0,10\n0.001,30\n0.002,\n")
     assert run(["replay", "--trace", "file:t.csv", "--profile", "p.csv", "--policy", "slackfit", "--slo-ms", "50", "--out", "r"]) == 0

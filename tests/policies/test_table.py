@@ -162,7 +162,7 @@ def test_a_file_without_that_function_is_refused(tmp_path: Path, text: str, name
 
 def test_unknown_accuracies_are_refused_by_policies_that_rank_by_them() -> None:
     unknown = Profile(SMALL.subnets, SMALL.batch_sizes, SMALL.plan, (None, 0.8))
-    for name in ("slackfit", "max-batch", "max-accuracy", "infaas"):
+    for name in ("slackfit", "max-batch", "max-accuracy", "infaas", "price"):
         with pytest.raises(SuperserveError, match="does not know the accuracy of subnet s0"):
             compile(named(name), unknown, 1)
     assert compile(named("fixed:s0"), unknown, 1)(10, 1) == Choice("s0", 1)

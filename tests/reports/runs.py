@@ -86,6 +86,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "slo_ns": 50_000_000,
         "seed": 0,
         "load": 0.9,
+        "utility_bound": 0.75,
         "offered_qps": 100.0,
         "duration_s": 1.0,
         "trace": {"source": "azure", "hash": "a" * 64, "requests": 100, "synthetic": True},

@@ -33,11 +33,15 @@ def test_a_live_run_takes_policy_and_load_from_its_server() -> None:
     told = manifest.live(TRACE, {**SERVER, "url": "http://here"}, slo_ns=5, seed=3, problems=["late"], lag_p99_ns=1, idle_lag_ns=1)
     assert (told["policy"], told["load"], told["target"], told["valid"], told["slo_ns"]) == ("max-batch", 0.5, "http://here", False, 5)
     assert told["trace"]["hash"] == traces.content_hash(TRACE)
+    assert told["utility_bound"] is None
 
 
 def test_simulated_hardware_is_that_of_the_profile() -> None:
     served = profiles.load("modelled")
-    told = manifest.simulated(TRACE, served, policies.named("slackfit"), workers=8, slo_ns=5, late="drop", service="fixed", seed=0)
+    told = manifest.simulated(
+        TRACE, served, policies.named("slackfit"), workers=8, slo_ns=5, late="drop", service="fixed", seed=0, utility_bound=0.8
+    )
+    assert told["utility_bound"] == 0.8
     assert told["hardware"]["device"] == served.metadata["device"]
     assert told["load"] == 10 / served.sustained_qps(8)
     assert told["profile"]["subnets"] == list(served.subnets)

@@ -38,6 +38,13 @@ def test_accuracy_and_utility_are_unknown_when_the_profile_does_not_know_them() 
     assert metrics.attainment(blind) == 1
 
 
+def test_the_gap_is_what_the_utility_lacks_to_the_bound() -> None:
+    assert metrics.gap(FOUR, 0.5) == 0.125
+    assert metrics.gap(FOUR, (0.1 + 0.2) * 1.25) == 0  # one unit in the last place is no gap
+    assert metrics.gap(FOUR, None) is None
+    assert metrics.gap(outcomes(Req(0, 20, subnet="unmeasured")), 0.5) is None
+
+
 def test_latency_counts_from_the_intended_arrival_over_all_requests_and_is_infinite_without_an_answer() -> None:
     assert metrics.latency_ms(FOUR, [25, 50, 75, 76, 99]) == [20, 40, 60, None, None]
 

@@ -127,5 +127,6 @@ def test_values_and_differences_are_written_in_their_units() -> None:
     assert changed(rows["accuracy"]) == "+0.00 pp"
     assert written("p99_ms", None) == "∞"
     assert written("accuracy", None) == "–"
+    assert written("gap", 0.0123) == "1.23 pp"
     assert written("goodput_qps", 12.34) == "12.3"
     assert written("p99_ms", 41.25) == "41.2 ms"

@@ -49,7 +49,7 @@ def test_the_markdown_of_a_run_reads_as_it_did() -> None:
 
 def test_the_markdown_of_a_live_invalid_run_with_tenants_reads_as_it_did() -> None:
     requests = [Req(i, 20, tenant="a" if i % 2 else None, correct=i % 4 > 0, lag_ms=i / 10) for i in range(40)]
-    run = a_run(*requests, kind="live", target="http://127.0.0.1:8000", valid=False, problems=["lag p99 is 3.9 ms"])
+    run = a_run(*requests, kind="live", utility_bound=None, target="http://127.0.0.1:8000", valid=False, problems=["lag p99 is 3.9 ms"])
     assert matches_golden("report-live.md", markdown.of_run(run, summarize(run)))
 
 
@@ -101,7 +101,7 @@ def test_nothing_that_a_user_named_becomes_markup() -> None:
     texts = (markdown.of_run(run, summary), markdown.of_comparison([run, steady()], both))
     assert not any("<script" in text for text in (*pages, *texts))
     for text in texts:
-        assert all(line.count("|") - line.count("\\|") in (3, 5, 8) for line in text.splitlines() if line.startswith("|"))
+        assert all(line.count("|") - line.count("\\|") in (3, 5, 9) for line in text.splitlines() if line.startswith("|"))
 
 
 def test_pictures_have_words_for_those_who_cannot_see_them() -> None:

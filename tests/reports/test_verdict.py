@@ -116,6 +116,13 @@ def test_an_invalid_run_is_a_warning(base: Path, tmp_path: Path) -> None:
     assert verdict.warnings == ["HEAD is an invalid run: lag"]
 
 
+def test_accuracies_that_do_not_compare_are_said_not_to(base: Path) -> None:
+    verdict = reports.judge(base, base, [], [])
+    assert verdict.notes == ["Accuracies compare only at 99.99 % attainment or more, which 0 of 2 runs reach."]
+    assert verdict.to_json()["notes"] == verdict.notes
+    assert verdict.notes[0] in verdict.to_markdown()
+
+
 def test_the_markdown_for_a_pull_request_is_appended(base: Path, tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")

@@ -27,7 +27,7 @@ def compare(
     if json:
         console.as_json(verdict.to_json())
     else:
-        console.table(verdict.title, reports.VERDICT, verdict.rows())
+        console.table(verdict.title, reports.VERDICT, verdict.rows(), caption="\n".join(verdict.notes))
     for warning in verdict.warnings:
         console.warn(warning)
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):

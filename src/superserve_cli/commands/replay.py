@@ -69,7 +69,9 @@ def replay(
     if json:
         console.as_json(summary)
     else:
-        console.table("", reports.NARROW, reports.narrow_rows(summary.get("policies", [summary])))
+        console.table(
+            "", reports.NARROW, reports.narrow_rows(summary.get("policies", [summary])), caption="\n".join(summary.get("notes", []))
+        )
     for problem in [problem for run in runs for problem in run.manifest["problems"]]:
         console.warn(f"this run is not valid: {problem}")
     console.note(f"report: {folder / 'report.html'}")
@@ -114,14 +116,16 @@ def _simulated(
     console.note(_told(arrived, served, **rules))
     with console.waiting("compiling the simulator (the first time only)"):
         from superserve_cli.engine.simulator import simulate, warm_up
+        from superserve_cli.studies.bounds import utility_bound
 
         warm_up()
+        bound = utility_bound(arrived, served, workers=rules["workers"], slo_ns=slo_ns, service=rules["service"])
     runs = []
     with console.progress("simulating") as progress:
         for done, decides in enumerate(chosen):
             progress(done, len(chosen), decides.name)
             outcomes = simulate(arrived, served, decides, **rules)
-            runs.append(reports.Run(outcomes, manifest.simulated(arrived, served, decides, **rules)))
+            runs.append(reports.Run(outcomes, manifest.simulated(arrived, served, decides, **rules, utility_bound=bound)))
         progress(len(chosen), len(chosen), "")
     return runs
 

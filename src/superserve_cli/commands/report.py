@@ -16,7 +16,9 @@ def report(
     if json:
         console.as_json(summary)
     else:
-        console.table("", reports.NARROW, reports.narrow_rows(summary.get("policies", [summary])))
+        console.table(
+            "", reports.NARROW, reports.narrow_rows(summary.get("policies", [summary])), caption="\n".join(summary.get("notes", []))
+        )
     for problem in summary.get("problems", []):
         console.warn(problem)
     if folder:

@@ -19,6 +19,7 @@ from superserve_cli.policies.peers.nexus import nexus
 from superserve_cli.policies.peers.proteus import proteus
 from superserve_cli.policies.peers.switching import switching
 from superserve_cli.policies.policy import Build, Policy
+from superserve_cli.policies.price import SCALE, price
 from superserve_cli.profiles.profile import Profile
 
 BUCKETS: Final = 8
@@ -38,6 +39,16 @@ def _fixed(argument: str) -> Policy:
     if not argument:
         raise BadOption("fixed needs a subnet", hint="write fixed:SUBNET; `superserve inspect PROFILE` lists them")
     return Policy(f"fixed:{argument}", greedy.largest_fitting, lambda profile: profile.only({argument}))
+
+
+def _price(argument: str) -> Policy:
+    try:
+        scale = float(argument) if argument else SCALE
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < float("inf"):
+        raise BadOption(f"the price of worker time cannot be scaled by {argument!r}", hint=f"write price or price:K, as in price:{SCALE}")
+    return Policy(f"price:{argument}" if argument else "price", price(scale), grid=True)
 
 
 def _plain(name: str, build: Build) -> Callable[[str], Policy]:
@@ -81,6 +92,7 @@ POLICIES: Final[dict[str, tuple[str, Callable[[str], Policy]]]] = {
     "slackfit": ("slackfit[:K]: K latency buckets (8), the largest batch of the one closest below the slack", _slackfit),
     "max-batch": ("the largest batch that the least accurate subnet can run, then the best subnet", _plain("max-batch", greedy.max_batch)),
     "max-accuracy": ("the most accurate subnet that fits, then its largest batch", _plain("max-accuracy", greedy.max_accuracy)),
+    "price": (f"price[:K]: the batch worth most at a price of worker time that rises with the queue, times K ({SCALE})", _price),
     "infaas": ("infaas[:FLOOR]: always the least accurate subnet (that reaches FLOOR), in the largest batch that fits", _infaas),
     "fixed": ("fixed:SUBNET: always that subnet, in the largest batch that fits (Clipper+)", _fixed),
     "clipper-aimd": (
@@ -102,7 +114,7 @@ POLICIES: Final[dict[str, tuple[str, Callable[[str], Policy]]]] = {
 """Name -> (what it does, its maker from the text behind the colon)."""
 
 ALL: Final = (
-    *("slackfit", "max-batch", "max-accuracy", "infaas"),
+    *("slackfit", "max-batch", "max-accuracy", "price", "infaas"),
     *("clipper-aimd", "clockwork", "proteus", "nexus", "alpaserve", "switching"),
 )
 
@@ -125,7 +137,8 @@ def named(spec: str) -> Policy:
     if name in POLICIES:
         return POLICIES[name][1](argument)
     for extension in entry_points(group="superserve.policies", name=name):
-        return Policy(spec, extension.load())
+        build = extension.load()
+        return Policy(spec, build, grid=_has_grid(build))
     raise Unknown("policy", name, described())
 
 
@@ -153,7 +166,12 @@ def _from_file(spec: str) -> Policy:
     if not callable(build):
         known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
         raise Unknown(f"function in {path} named", name, known)
-    return Policy(f"{path.name}:{name}", _guarded(spec, build))
+    return Policy(f"{path.name}:{name}", _guarded(spec, build), grid=_has_grid(build))
+
+
+def _has_grid(build: Build) -> bool:
+    """Whether a function says of itself that it computes with slack and depth: `NAME.grid = True`."""
+    return getattr(build, "grid", False) is True
 
 
 def _guarded(spec: str, build: Build) -> Build:

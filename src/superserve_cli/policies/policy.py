@@ -20,13 +20,15 @@ class Policy:
     """A way to choose subnet and batch size, under the name that reports give it.
 
     `restrict` says which of the served subnets it may ever run; the rules for heads that cannot be met keep to them too. A policy
-    that needs more than (slack, depth) has a `control` besides, made from (profile of the served subnets, workers, SLO in ns) for each
-    run anew; `build` is then what it does before anything has happened.
+    that computes with slack and depth, instead of only comparing them, has a `grid`: its table is an approximation. One that needs
+    more than the two has a `control`, made from (profile of the served subnets, workers, SLO in ns) for each run anew; `build` is then
+    what it does before anything has happened.
     """
 
     name: str
     build: Build
     restrict: Callable[[Profile], Profile] = everything
+    grid: bool = False
     control: "Callable[[Profile, int, int], Control] | None" = None
 
     def own(self, profile: Profile) -> Profile:

@@ -2,17 +2,21 @@
 
 A policy may compare slack and depth with numbers, and do nothing else with them. It is then piecewise constant: a comparison with c
 turns out otherwise at ceil(c) or floor(c) + 1, and between those edges nothing changes. So one call per piece is enough.
+
+A policy that computes with them declares a grid instead: it is asked once per cell of `grid.py`, at the cell's lower edges, and the
+table says in how many of a few hundred random points the policy itself would have answered otherwise.
 """
 
 import random
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import ceil, floor, isnan
+from dataclasses import dataclass, replace
+from math import ceil, exp, floor, isnan, log
 from typing import Final, TypeVar
 
 from superserve_cli.core.nouns import WAIT, Choice, Choose
 from superserve_cli.errors import BadOption
+from superserve_cli.policies import grid
 from superserve_cli.policies.policy import Policy
 from superserve_cli.profiles.profile import Profile
 
@@ -29,10 +33,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """A policy compiled against a profile: exact breakpoints in slack and queue depth -> index of a choice, DROP or LATER.
+    """A policy compiled against a profile: breakpoints in slack and queue depth -> index of a choice, DROP or LATER.
 
     `profile` holds the subnets that the policy may run. Row i holds from `slack_ns[i]` to below `slack_ns[i + 1]`, column j from
-    `depth[j]`; index c is subnet c // B in batch size c % B of `profile`, B = the number of batch sizes.
+    `depth[j]`; index c is subnet c // B in batch size c % B of `profile`, B = the number of batch sizes. `differs` is the share of
+    random points at which a policy with a grid answers otherwise; 0 where the breakpoints are exact.
     """
 
     policy: str
@@ -40,6 +45,7 @@ class DecisionTable:
     slack_ns: tuple[int, ...]
     depth: tuple[int, ...]
     cells: tuple[tuple[int, ...], ...]
+    differs: float = 0.0
 
     def index(self, slack_ns: int, depth: int) -> int:
         """The index of the choice for a head with this slack in a queue of this depth (>= 1)."""
@@ -91,7 +97,10 @@ class Probe:
 
 
 def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
-    """The exact table of a policy on the subnets that it may run; raises BadOption where no table can represent it."""
+    """The table of a policy on the subnets that it may run: exact, but for a policy with a grid.
+
+    Raises BadOption where no table can represent the policy, and Unknown where it is to run a subnet that is not served.
+    """
     own = policy.own(profile)
     choose = policy.build(own, workers)
     at = {WAIT: LATER} | {
@@ -101,6 +110,8 @@ def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
     def index(slack_ns: int, depth: int) -> int:
         return _index(policy, at, choose, slack_ns, depth)
 
+    if policy.grid:
+        return _on_grid(policy.name, own, index)
     rows = _pieces(lambda slack: _pieces(lambda depth: index(slack, depth), 1), LONG_AGO)
     columns = sorted({d for row in rows.values() for d in row})
     cells = tuple(tuple(row[max(d for d in row if d <= column)] for column in columns) for row in rows.values())
@@ -115,7 +126,7 @@ def _index(policy: Policy, at: dict[Choice, int], choose: Choose, slack_ns: int,
     except TypeError as error:
         raise BadOption(
             f"policy {policy.name} cannot become a table: {error}",
-            hint="a policy may only compare slack_ns and depth with numbers, not compute with them",
+            hint="it may only compare slack_ns and depth with numbers; to compute with them, set NAME.grid = True beside the function",
         ) from error
     if choice is None:
         return DROP
@@ -137,6 +148,36 @@ def _pieces(function: Callable[[int], T], start: int) -> dict[int, T]:
             pieces[at] = last = value
         at = probe.flip
     return pieces
+
+
+def _on_grid(name: str, profile: Profile, index: Callable[[int, int], int]) -> DecisionTable:
+    """The table of a policy that is asked at the lower edges of each cell; below the shortest latency nothing fits."""
+    slacks, depths = grid.slacks(profile), grid.depths(profile)
+    rows = [[DROP] * len(depths), *([index(slack_ns, depth) for depth in depths] for slack_ns in slacks)]
+    edges, kept = grid.merged([LONG_AGO, *slacks], rows)
+    depths, columns = grid.merged(depths, list(zip(*kept, strict=True)))
+    table = DecisionTable(name, profile, tuple(edges), tuple(depths), tuple(zip(*columns, strict=True)))
+    _check_fits(table)
+    return replace(table, differs=_differs(table, index))
+
+
+def _check_fits(table: DecisionTable) -> None:
+    plans = [plan for row in table.profile.plan for plan in row]
+    for slack_ns, row in zip(table.slack_ns, table.cells, strict=True):
+        if late := [at for at in row if at != DROP and plans[at] > slack_ns]:
+            raise BadOption(
+                f"policy {table.policy} chose {table.choice(late[0])!r} at a slack of {slack_ns} ns, which is too short for it",
+                hint="return a choice whose plan_ns is at most slack_ns, or None",
+            )
+
+
+def _differs(table: DecisionTable, index: Callable[[int, int], int]) -> float:
+    """How often the policy answers otherwise, at random points spread evenly over the logarithms of slack and depth."""
+    chance = random.Random(0)
+    shortest, longest, deepest = min(map(min, table.profile.plan)), table.slack_ns[-1], table.depth[-1]
+    slack, depth = (log(shortest), log(max(shortest, longest))), (0, log(deepest))
+    points = [(int(exp(chance.uniform(*slack))), int(exp(chance.uniform(*depth)))) for _ in range(PROBES)]
+    return sum(table.index(*point) != index(*point) for point in points) / PROBES
 
 
 def _check(table: DecisionTable, index: Callable[[int, int], int]) -> None:

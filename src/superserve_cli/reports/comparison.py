@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from superserve_cli.reports import notation
 from superserve_cli.reports.comparable import mixed
+from superserve_cli.reports.notes import notes
 from superserve_cli.reports.run import Run, labels
 from superserve_cli.reports.summary import summarize as summarize_run
 
 SCHEMA: Final = "comparison/1"
-COLUMNS: Final = ("policy", "attainment", "interval", "accuracy", "utility", "p50/p99 ms", "met/late/dropped")
-NARROW: Final = ("policy", "attainment\n±, %", "acc.\n%", "util.\n%", "p50/p99\nms", "late/\nlost, %")
-"""COLUMNS for a terminal of 80 columns: the shares of the late and of those without an answer tell the rest."""
+COLUMNS: Final = ("policy", "attainment", "interval", "accuracy", "utility", "gap pp", "p50/p99 ms", "met/late/dropped")
+NARROW: Final = ("policy", "attainment\n±, %", "acc.\n%", "util.\n%", "gap\npp", "p99\nms", "late\n%")
+"""COLUMNS for a terminal of 80 columns: who was neither met nor late got no answer."""
 Row = tuple[str, ...]
 
 
@@ -20,7 +21,13 @@ def summarize(runs: Sequence[Run]) -> dict[str, Any]:
     """The summaries of the runs under their labels, as they stand in a comparison's `summary.json`, and their ranking by utility."""
     policies = [{**summarize_run(run), "policy": label} for run, label in zip(runs, labels(runs), strict=True)]
     ranked = sorted(policies, key=_rank)
-    return {"schema": SCHEMA, "policies": ranked, "ranking": [summary["policy"] for summary in ranked], "problems": mixed(runs)}
+    return {
+        "schema": SCHEMA,
+        "policies": ranked,
+        "ranking": [summary["policy"] for summary in ranked],
+        "problems": mixed(runs),
+        "notes": notes(runs, ranked),
+    }
 
 
 def _rank(summary: Mapping[str, Any]) -> tuple[float, float, str]:
@@ -41,6 +48,7 @@ def _row(summary: Mapping[str, Any]) -> Row:
         notation.interval(summary["attainment_low"], summary["attainment_high"]).removesuffix(" %"),
         notation.percent(summary["accuracy"]),
         notation.percent(summary["utility"]),
+        notation.points(summary["gap"]),
         f"{notation.milliseconds(summary['p50_ms'])}/{notation.milliseconds(summary['p99_ms'])}",
         "/".join(notation.short_count(number) for number in (summary["met"], summary["late"], unserved(summary))),
     )
@@ -58,16 +66,11 @@ def _narrow_row(summary: Mapping[str, Any]) -> Row:
     half = "" if low is None else f" ±{100 * max(summary['attainment'] - low, high - summary['attainment']):.2f}"
     return (
         summary["policy"],
-        _bare(summary["attainment"]) + half,
-        _bare(summary["accuracy"]),
-        _bare(summary["utility"]),
-        f"{notation.milliseconds(summary['p50_ms'])}/{notation.milliseconds(summary['p99_ms'])}",
-        f"{100 * summary['late'] / all_of_them:.1f}/{100 * unserved(summary) / all_of_them:.1f}",
+        notation.points(summary["attainment"]) + half,
+        *(notation.points(summary[share]) for share in ("accuracy", "utility", "gap")),
+        notation.milliseconds(summary["p99_ms"]),
+        f"{100 * summary['late'] / all_of_them:.1f}",
     )
-
-
-def _bare(share: float | None) -> str:
-    return notation.percent(share).removesuffix(" %")
 
 
 def unserved(summary: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from superserve_cli.core.files import KEY
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.errors import BadFile
 from superserve_cli.reports import comparison, described, folders, markdown, notation
+from superserve_cli.reports.notes import of_accuracies
 from superserve_cli.reports.summary import summarize
 
 KNOWN: Final = "superserve knows profiles, traces, outcomes, run folders, comparisons, SuperNet folders and ONNX files"
@@ -166,7 +167,7 @@ def _run(path: Path) -> Contents:
 def _comparison(path: Path) -> Contents:
     runs = [folders.read_run(folder) for folder in folders.run_folders(path)]
     summary = comparison.summarize(runs)
-    facts = [("runs", str(len(runs))), *described.common(runs)]
+    facts = [("runs", str(len(runs))), *described.common(runs), *(("note", note) for note in of_accuracies(summary["policies"]))]
     return Contents("comparison of runs", facts, comparison.NARROW, comparison.narrow_rows(summary["policies"]), summary)
 
 

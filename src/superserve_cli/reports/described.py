@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.core.outcomes import Outcomes
 from superserve_cli.reports import notation
+from superserve_cli.reports.notes import bound
 from superserve_cli.reports.run import Run
 
 LATE: Final = {
@@ -39,6 +40,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "SLO", slo(run)
     yield "Late rule", LATE.get(str(manifest.get("late")), str(manifest.get("late") or ""))
     yield "Service", SERVICE.get(str(manifest.get("service")), str(manifest.get("service") or ""))
+    yield "Bound on utility", bound(run)
     yield "Workers", str(manifest.get("workers") or "")
     yield "Profile", _profile(manifest.get("profile") or {})
     yield "Seed", "" if manifest.get("seed") is None else str(manifest["seed"])

@@ -13,9 +13,21 @@ from superserve_cli.traces import Trace
 
 
 def simulated(
-    trace: Trace, profile: Profile, policy: Policy, *, workers: int, slo_ns: int, late: str, service: str, seed: int
+    trace: Trace,
+    profile: Profile,
+    policy: Policy,
+    *,
+    workers: int,
+    slo_ns: int,
+    late: str,
+    service: str,
+    seed: int,
+    utility_bound: float | None = None,
 ) -> dict[str, Any]:
-    """The manifest of a simulated run; its hardware is the profile's, for the machine that simulates leaves no trace in it."""
+    """The manifest of a simulated run; its hardware is the profile's, for the machine that simulates leaves no trace in it.
+
+    `utility_bound` is the utility that no scheduler can pass on this trace, None where it is unknown.
+    """
     offered_qps = _offered_qps(trace)
     return {
         **_common(trace, slo_ns),
@@ -26,6 +38,7 @@ def simulated(
         "workers": workers,
         "seed": seed,
         "load": offered_qps / profile.sustained_qps(workers),
+        "utility_bound": utility_bound,
         "profile": {
             **{key: profile.metadata.get(key) for key in ("name", "hash", "supernet", "device")},
             "subnets": list(profile.subnets),
@@ -81,6 +94,7 @@ def _of_server(server: dict[str, Any]) -> dict[str, Any]:
         "policy": server.get("policy"),
         "late": server.get("late"),
         "service": None,
+        "utility_bound": None,
         "workers": server.get("workers"),
         "profile": {
             "name": server.get("profile"),

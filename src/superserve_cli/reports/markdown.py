@@ -29,6 +29,7 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any]) -> str:
         *(f"> **NOT COMPARABLE**: {_cell(problem)}" for problem in summary["problems"]),
         *(verdict(run) for run in runs),
         table(comparison.COLUMNS, comparison.rows(summary["policies"])),
+        *summary["notes"],
         "## What was run",
         table(("", ""), described.common(list(runs))),
     ]
@@ -48,6 +49,7 @@ def figures(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("SLO attainment", _with_interval(summary, "attainment")),
         ("Accuracy over met", _with_interval(summary, "accuracy")),
         ("Utility", _with_interval(summary, "utility")),
+        *([("Gap to the bound", f"{notation.points(summary['gap'])} pp")] if summary["gap"] is not None else []),
         *((f"p{percent} latency", milliseconds(summary[f"p{percent}_ms"])) for percent in (50, 95, 99)),
         ("Mean queue time", milliseconds(summary["queue_ms"], notation.UNKNOWN)),
         ("Mean service time", milliseconds(summary["service_ms"], notation.UNKNOWN)),

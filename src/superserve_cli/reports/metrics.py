@@ -61,6 +61,12 @@ def utility(outcomes: Outcomes) -> float | None:
     return _known(_sum_of_accuracy(outcomes, met(outcomes)) / len(outcomes)) if len(outcomes) else None
 
 
+def gap(outcomes: Outcomes, utility_bound: float | None) -> float | None:
+    """What the utility lacks to a bound that no scheduler can pass, to twelve digits: two sums of the same numbers may differ by less."""
+    reached = utility(outcomes)
+    return None if reached is None or utility_bound is None else round(utility_bound - reached, 12) + 0.0
+
+
 def utility_interval(outcomes: Outcomes) -> Interval | None:
     """The 95 % interval of utility from batch means."""
     return _around(utility(outcomes), _block_means(np.where(met(outcomes), outcomes.accuracy, 0.0)))

@@ -15,6 +15,11 @@ def percent(share: float | None, places: int = 2) -> str:
     return f"{shown:.{places}f} %"
 
 
+def points(share: float | None) -> str:
+    """A difference of shares, in percentage points without their unit."""
+    return percent(share).removesuffix(" %")
+
+
 def interval(low: float | None, high: float | None) -> str:
     """An interval of shares, in per cent."""
     return UNKNOWN if low is None or high is None else f"{100 * low:.2f}–{100 * high:.2f} %"

@@ -20,7 +20,8 @@ COARSE_BINS: Final = 100
 MOST_TENANTS: Final = 20
 FOOTER: Final = (
     "Attainment counts drops. Latency counts from the intended arrival, over all requests, and is infinite without an answer."
-    " Accuracy is the profiled one, over the met requests; utility is its sum over the met by the number of all."
+    " Accuracy is the profiled one, over the met requests; utility is its sum over the met by the number of all;"
+    " the gap is what it lacks to a bound that no scheduler can pass."
     " Intervals: 95 %, batch means over 20 blocks."
 )
 
@@ -52,7 +53,7 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any], links: Mappin
         _about(runs),
         *(f'<p class="invalid">{escape(problem)}</p>' for problem in summary["problems"]),
         *(_verdict(run) for run in runs),
-        _card("", _ranking(policies, links)),
+        _card("", _ranking(policies, links) + "".join(f'<div class="legend">{escape(note)}</div>' for note in summary["notes"])),
         _card("Who answers in time, and how well", _both(lambda width: charts.scatter_svg(_points(policies, main), width))),
         _card("The main policies over time", _colours(main) + _overlay(runs, main)),
         _facts(runs),
@@ -113,13 +114,17 @@ def _numbers(run: Run, summary: Mapping[str, Any]) -> str:
             notation.percent(summary["accuracy"]),
             f"measured {notation.percent(measured)}" if measured is not None else _interval(summary, "accuracy"),
         ),
-        ("utility", notation.percent(summary["utility"]), _interval(summary, "utility")),
+        ("utility", notation.percent(summary["utility"]), _gap(summary) or _interval(summary, "utility")),
         ("p99 latency", markdown.milliseconds(summary["p99_ms"]), f"SLO {described.slo(run)}"),
     )
     cards = (
         f'<div class="card"><span>{name}</span><b>{escape(value)}</b><span>{escape(note)}</span></div>' for name, value, note in numbers
     )
     return f'<div class="numbers">{"".join(cards)}</div>'
+
+
+def _gap(summary: Mapping[str, Any]) -> str:
+    return "" if summary["gap"] is None else f"{notation.points(summary['gap'])} pp below the bound"
 
 
 def _interval(summary: Mapping[str, Any], name: str) -> str:
@@ -172,7 +177,7 @@ def _shares(shares: Mapping[str, float], kind: str) -> str:
 
 
 def _ranking(policies: Sequence[Mapping[str, Any]], links: Mapping[str, str]) -> str:
-    major = "<th>policy</th><th>utility</th><th class=bar></th><th>attainment</th><th>accuracy</th>"
+    major = "<th>policy</th><th>utility</th><th>gap pp</th><th class=bar></th><th>attainment</th><th>accuracy</th>"
     head = major + "".join(f"<th class=minor>{name}</th>" for name in ("p50 ms", "p99 ms", "met", "late", "no answer"))
     largest = max((summary["utility"] or 0.0 for summary in policies), default=0.0) or 1.0
     rows = "".join(_ranked(summary, links, (summary["utility"] or 0.0) / largest) for summary in policies)
@@ -186,7 +191,7 @@ def _ranked(summary: Mapping[str, Any], links: Mapping[str, str], share: float) 
     low, high = summary["attainment_low"], summary["attainment_high"]
     interval = "" if low is None else f"<br><small>{escape(notation.interval(low, high))}</small>"
     cells = [
-        f"<td>{name}</td><td>{notation.percent(summary['utility'])}</td>",
+        f"<td>{name}</td><td>{notation.percent(summary['utility'])}</td><td>{notation.points(summary['gap'])}</td>",
         f'<td class="bar" style="text-align:left"><i style="width:{100 * share:.1f}%"></i></td>',
         f"<td>{notation.percent(summary['attainment'])}{interval}</td><td>{notation.percent(summary['accuracy'])}</td>",
         *(f'<td class="minor">{notation.milliseconds(summary[name])}</td>' for name in ("p50_ms", "p99_ms")),

@@ -12,6 +12,7 @@ from superserve_cli.reports import notation
 
 HIGHER: Final = ("attainment", "accuracy", "utility", "measured_accuracy", "met", "throughput_qps", "goodput_qps")
 LOWER: Final = (
+    "gap",
     "p50_ms",
     "p95_ms",
     "p99_ms",
@@ -25,7 +26,7 @@ LOWER: Final = (
     "lag_p99_ms",
 )
 METRICS: Final = (*HIGHER, *LOWER)
-SHARES: Final = ("attainment", "accuracy", "utility", "measured_accuracy")
+SHARES: Final = ("attainment", "accuracy", "utility", "measured_accuracy", "gap")
 
 LIMIT: Final = re.compile(r"(?P<metric>\w+)\s*(?:(?P<operator><=|>=|<|>)|:)\s*(?P<sign>[+-]?)(?P<amount>\d+\.?\d*|\.\d+)\s*(?P<unit>%|pp)?")
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
@@ -136,6 +137,8 @@ def written(metric: str, number: float | None) -> str:
     """A metric's value as a person reads it."""
     if number is None:
         return notation.INFINITE if metric.startswith("p") and metric.endswith("_ms") else notation.UNKNOWN
+    if metric == "gap":
+        return f"{notation.points(number)} pp"
     if metric in SHARES:
         return notation.percent(number)
     if metric.endswith("_ms"):

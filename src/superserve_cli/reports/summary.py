@@ -27,6 +27,8 @@ def summarize(run: Run) -> dict[str, Any]:
         **_bounds("accuracy", metrics.accuracy_interval(outcomes)),
         "utility": metrics.utility(outcomes),
         **_bounds("utility", metrics.utility_interval(outcomes)),
+        "utility_bound": run.manifest.get("utility_bound"),
+        "gap": metrics.gap(outcomes, run.manifest.get("utility_bound")),
         "p50_ms": p50,
         "p95_ms": p95,
         "p99_ms": p99,

@@ -7,6 +7,7 @@ from superserve_cli.errors import BadFile
 from superserve_cli.reports import comparable, folders, regression
 from superserve_cli.reports.comparable import Other
 from superserve_cli.reports.markdown import table
+from superserve_cli.reports.notes import of_accuracies
 from superserve_cli.reports.run import Run
 from superserve_cli.reports.summary import summarize
 
@@ -41,6 +42,11 @@ class Verdict:
         named = [(other.what, comparable.shown(other.base), comparable.shown(other.head), "", "") for other in self.others]
         return named + [_row(row) for row in regression.differences(self.base, self.head)]
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the table must know."""
+        return of_accuracies([self.base, self.head])
+
     def to_json(self) -> dict[str, Any]:
         """The verdict as plain data; `outside_interval` is null where a metric has no interval."""
         figures = regression.differences(self.base, self.head)
@@ -53,6 +59,7 @@ class Verdict:
                 {"metric": f.metric, "base": f.base, "head": f.head, "difference": f.difference, "outside_interval": f.matters}
                 for f in figures
             ],
+            "notes": self.notes,
             "failures": list(self.failures),
             "ok": not self.failures,
         }
@@ -60,7 +67,7 @@ class Verdict:
     def to_markdown(self) -> str:
         """The verdict for a pull request."""
         outcome = self.complaint if self.failures else f"{self.limits} of {self.limits} conditions hold" if self.limits else ""
-        parts = [f"### superserve compare: {self.title}", outcome, table(COLUMNS, self.rows())]
+        parts = [f"### superserve compare: {self.title}", outcome, table(COLUMNS, self.rows()), *self.notes]
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def append_to(self, path: Path) -> None:

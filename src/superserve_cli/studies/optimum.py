@@ -54,8 +54,9 @@ class Window(NamedTuple):
 def optimal_utility(trace: Trace, profile: Profile, *, workers: int, slo_ns: int) -> float:
     """The greatest utility that a schedule of the profile's subnets can have on a trace, to the solver's 1e-6 / requests.
 
-    Service takes plan_ns. Raises BadOption where the programme is too large to be solved exactly, where requests have several rows,
-    and where there is no request or an accuracy is unknown.
+    It runs no request late, which could pay only where a batch is faster than a smaller one. Service takes plan_ns. Raises BadOption
+    where the programme is too large to be solved exactly, where requests have several rows, and where there is no request or an
+    accuracy is unknown.
     """
     if not len(trace) or None in profile.accuracies:
         raise BadOption("without requests, or with an accuracy unknown, there is no best utility", hint=HINT)

@@ -18,7 +18,7 @@ def clipper_aimd(name: str, subnet: Subnet) -> Policy:
         modes = tuple(Policy(name, _full_batches(profile.batch_sizes[level], slo_ns), own) for level in levels)
         return Control(modes, met=(*levels[1:], levels[-1]), late=(levels[0], *levels[:-1]))
 
-    return Policy(name, _full_batches(1, 0), own, control)
+    return Policy(name, _full_batches(1, 0), own, control=control)
 
 
 def _full_batches(size: int, slo_ns: int) -> Build:

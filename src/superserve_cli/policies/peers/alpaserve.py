@@ -18,4 +18,4 @@ def alpaserve(name: str, subnet: Subnet) -> Policy:
         model = own(profile)
         return Control((Policy(name, full_batches, own),), admit_ns=model.plan_ns(model.subnets[0], model.smallest))
 
-    return Policy(name, full_batches, own, control)
+    return Policy(name, full_batches, own, control=control)

@@ -22,7 +22,7 @@ def clockwork(name: str, subnet: Subnet) -> Policy:
         return Control((Policy(name, full_batches, own),), ahead_ns=SCHEDULE_AHEAD_NS, latest_start=True)
 
     own = one_model(subnet)
-    return Policy(name, full_batches, own, control)
+    return Policy(name, full_batches, own, control=control)
 
 
 def full_batches(profile: Profile, workers: int) -> Choose:

@@ -21,7 +21,7 @@ def nexus(name: str, subnet: Subnet) -> Policy:
     def without_slo(profile: Profile, workers: int) -> Choose:
         return _towards(profile.largest)(profile, workers)
 
-    return Policy(name, without_slo, own, control)
+    return Policy(name, without_slo, own, control=control)
 
 
 def _towards(target: int) -> Build:
