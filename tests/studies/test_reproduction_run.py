@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superserve_cli import profiles
+from superserve_cli import policies, profiles
 from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, silent
 from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.profiles import Profile
@@ -63,15 +63,15 @@ def test_a_worker_is_lost_every_twelve_seconds_until_half_are_left() -> None:
     assert losses == [(12 * NS_PER_S, 7, False), (24 * NS_PER_S, 6, False), (36 * NS_PER_S, 5, False), (48 * NS_PER_S, 4, False)]
 
 
-def test_policies_that_this_version_lacks_are_left_out() -> None:
-    (buckets,) = experiments.named(["buckets"])
-    assert running.specs(replace(buckets, policies=("slackfit:4", "no-such-policy:3")), "modelled") == ["slackfit:4"]
-
-
 def test_every_comparison_has_clipper_on_each_of_the_six_modelled_subnets() -> None:
     specs = running.specs(experiments.named(["maf"])[0], "modelled")
     assert sum(spec.startswith("fixed:") for spec in specs) == 6
-    assert {"slackfit", "max-batch", "max-accuracy", "infaas"} <= set(specs)
+    assert set(policies.ALL) <= set(specs)
+
+
+def test_every_policy_that_an_experiment_names_exists() -> None:
+    for experiment in experiments.ALL:
+        assert all(policies.named(spec) for spec in running.specs(experiment, "modelled"))
 
 
 def little(*names: str, seconds: float = 0.5, **more: object) -> Asked:
@@ -82,8 +82,7 @@ def test_a_run_leaves_one_cell_per_policy_workload_and_seed_and_its_utility_keep
     asked = little("policies", seeds=2)
     store = Store(tmp_path, asked.settings(), overwrite=False)
     reproduction.run(asked, store, 1, silent)
-    policies = running.specs(asked.experiments[0], "modelled")
-    assert len(store.cells) == 3 * 2 * len(policies)
+    assert len(store.cells) == 3 * 2 * len(running.specs(asked.experiments[0], "modelled"))
     for cell in store.cells.values():
         assert cell.utility is not None
         assert cell.bound is not None

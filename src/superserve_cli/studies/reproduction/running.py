@@ -5,41 +5,21 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from functools import cache
 from multiprocessing import get_context
-from typing import Final
 
 from superserve_cli import policies
 from superserve_cli.core.nouns import Progress
 from superserve_cli.engine.simulator import warm_up
-from superserve_cli.errors import Unknown
 from superserve_cli.studies.reproduction.asked import SECONDS, Asked, loaded
 from superserve_cli.studies.reproduction.cells import Cell, Store
 from superserve_cli.studies.reproduction.experiments import FASTEST, Experiment
 from superserve_cli.studies.reproduction.work import Job, work
 
-OTHERS: Final = ("price",)
-"""Policies that take part in every comparison, if this version has them, even where policies.every leaves them out."""
-
 
 def specs(experiment: Experiment, profile: str) -> list[str]:
-    """The policies of an experiment on a profile, by name; those that this version does not have are left out."""
-    if experiment.policies:
-        wanted = [spec.replace(FASTEST, loaded(profile).subnets[0]) for spec in experiment.policies]
-    else:
-        wanted = [policy.name for policy in policies.every(loaded(profile))]
-        wanted += [name for name in OTHERS if name not in wanted]
-    return [spec for spec in wanted if known(spec)]
-
-
-@cache
-def known(spec: str) -> bool:
-    """Whether there is such a policy."""
-    try:
-        policies.named(spec)
-    except Unknown:
-        return False
-    return True
+    """The policies of an experiment on a profile, by name."""
+    served = loaded(profile)
+    return [spec.replace(FASTEST, served.subnets[0]) for spec in experiment.policies] or [policy.name for policy in policies.every(served)]
 
 
 def jobs(asked: Asked, done: Store) -> list[Job]:
