@@ -5,10 +5,9 @@ from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from superserve_cli.reports import notation
+from superserve_cli.reports.notes import COMPARABLE
 from superserve_cli.studies.reproduction.cells import Cell
 
-FULL: Final = 0.9999
-"""Mean accuracies are compared only from this attainment on: a policy that drops what is hard has an easy accuracy."""
 EPSILON: Final = 1e-4
 """How much less a baseline may attain and still count as attaining as much."""
 NEARLY: Final = 1e-3
@@ -79,7 +78,7 @@ def _mean(cells: list[Cell]) -> Mean:
 def accuracy_gain(row: Row, ours: str) -> Figure:
     """Accuracy at equal attainment, in points: ours less that of the most accurate baseline that attains as much.
 
-    Baselines are Clipper+ on each of its subnets and INFaaS; as much is ours less EPSILON. Compared only where ours is at least FULL.
+    Baselines are Clipper+ on each of its subnets and INFaaS; as much is ours less EPSILON. Compared only where ours is at least COMPARABLE.
     """
     mine = row[ours]
     equal = {
@@ -91,13 +90,13 @@ def accuracy_gain(row: Row, ours: str) -> Figure:
         return Figure(None, "no baseline attains as much")
     most = max(equal, key=lambda name: equal[name])
     note = f"{notation.percent(mine.accuracy)} against {notation.percent(equal[most])} of {most}"
-    return _if_full(mine, Figure(100 * (mine.accuracy - equal[most]), note))
+    return _if_comparable(mine, Figure(100 * (mine.accuracy - equal[most]), note))
 
 
 def attainment_factor(row: Row, ours: str, fixed: Fixed) -> Figure:
     """Attainment at equal accuracy: ours over the highest of the Clipper+ baselines whose subnet is as accurate.
 
-    As accurate is ours less NEARLY. Compared only where ours is at least FULL.
+    As accurate is ours less NEARLY. Compared only where ours is at least COMPARABLE.
     """
     mine = row[ours]
     least = 1.0 if mine.accuracy is None else mine.accuracy - NEARLY
@@ -106,12 +105,12 @@ def attainment_factor(row: Row, ours: str, fixed: Fixed) -> Figure:
         return Figure(None, "no subnet that is as accurate attains anything")
     most = max(equal, key=lambda name: equal[name])
     note = f"at {notation.percent(mine.accuracy)}, {notation.percent(mine.attainment)} against {notation.percent(equal[most])} of {most}"
-    return _if_full(mine, Figure(mine.attainment / equal[most], note))
+    return _if_comparable(mine, Figure(mine.attainment / equal[most], note))
 
 
-def _if_full(mine: Mean, figure: Figure) -> Figure:
+def _if_comparable(mine: Mean, figure: Figure) -> Figure:
     """A comparison, unless ours attains too little for it: then only a note."""
-    if mine.attainment >= FULL:
+    if mine.attainment >= COMPARABLE:
         return figure
     return Figure(None, f"not compared, it attains {notation.percent(mine.attainment, 3)} ({figure.note})")
 

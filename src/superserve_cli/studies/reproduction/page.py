@@ -6,12 +6,13 @@ from typing import Final
 
 from superserve_cli.reports import notation
 from superserve_cli.reports.markdown import table
+from superserve_cli.reports.notes import COMPARABLE
 from superserve_cli.studies.reproduction import claims
 from superserve_cli.studies.reproduction.asked import SECONDS, loaded
 from superserve_cli.studies.reproduction.claims import Claim
 from superserve_cli.studies.reproduction.definitions import DEFINITIONS
 from superserve_cli.studies.reproduction.experiments import AZURE, PAPER_WORKERS, Experiment
-from superserve_cli.studies.reproduction.measures import EPSILON, FULL, NEARLY, Figure, Grid, Setting
+from superserve_cli.studies.reproduction.measures import EPSILON, NEARLY, Figure, Grid, Setting
 from superserve_cli.studies.reproduction.pictures import drawn
 from superserve_cli.studies.reproduction.results import Results, overall
 from superserve_cli.studies.utilisation import MODELLED, REFERENCE, capacity_qps, rate_factor, slo_ns
@@ -99,7 +100,7 @@ def _definitions(found: Results) -> Iterator[str]:
         scale=scale,
         maf=source,
         epsilon=EPSILON,
-        full=FULL,
+        full=COMPARABLE,
         nearly=100 * NEARLY,
         holds=claims.HOLDS,
         less=claims.LESS,
@@ -188,13 +189,21 @@ def _policies(found: Results, experiment: Experiment, setting: Setting, grid: Gr
     rows = []
     for name in sorted(names, key=lambda name: -_utility(grid, name)):
         means = [row[name] for row in grid.values()]
-        full = [mean for mean in means if mean.attainment >= FULL]
+        full = [mean for mean in means if mean.attainment >= COMPARABLE]
         accurate = [mean.accuracy for mean in full if mean.accuracy is not None]
         gaps = [_gap(grid, name), *(_gap(found.grids[setting._replace(late=late)].get(experiment.name, {}), name) for late in others)]
         attained = notation.percent(min(mean.attainment for mean in means), 3)
         accuracy = notation.percent(fmean(accurate)) if len(accurate) == len(means) else notation.UNKNOWN
         rows.append((name, attained, f"{len(full)}/{len(means)}", accuracy, notation.percent(_utility(grid, name)), *gaps))
-    columns = ("policy", "attainment, worst", f"cells ≥ {FULL}", "accuracy", "utility", "gap, points", *(f"gap, {late}" for late in others))
+    columns = (
+        "policy",
+        "attainment, worst",
+        f"cells ≥ {COMPARABLE}",
+        "accuracy",
+        "utility",
+        "gap, points",
+        *(f"gap, {late}" for late in others),
+    )
     return table(columns, rows)
 
 
