@@ -20,5 +20,6 @@ DEFINITIONS: Final = """\
   paper's rates hold there as printed. On other profiles all rates are multiplied by what the fastest served subnet sustains at its best
   batch size, over the same on `{reference}`, which is fitted to the 2,000 to 8,000 requests/s of the paper's GPUs (Fig. 5c): the same
   utilisation. The SLO is the paper's 36 ms where the slowest batch fits, else 1.2 times that batch.
+- **Actuation**: the paper does not describe the coarse policy of its Fig. 1; `switching` is ours.
 - **Noise**: service times drawn from the measured quantiles of a profile that has them; otherwise every batch takes its planned time.
   Plans are 99th percentiles, so that with noise most batches are faster than planned, and the same rates are a lighter load."""
