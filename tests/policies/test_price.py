@@ -24,17 +24,17 @@ def test_with_time_to_spare_the_most_accurate_subnet_runs() -> None:
 
 
 def test_at_a_high_price_the_batch_that_takes_least_time_per_request_runs() -> None:
-    # 100 requests, slack 60: load 2, theta = 0.6 * 0.03 * 30 ** 0.9 + 0.12 * 10 ** 4 = 1200; fast in fours costs 5 per request
+    # 100 requests, slack 60: load 2, theta = 0.6 * 0.03 * 30 ** 0.9 + 0.012 * 10 ** 2.5 = 4.2; fast in fours costs 5 per request
     assert price(0.6)(TINY, 1)(60, 100) == Choice("fast", 4)
 
 
 def test_where_the_price_turns_the_choice_by_hand() -> None:
     # 4 requests, slack 60: good in fours costs 10 more per request and brings 0.3 more, so it wins while theta < 0.03.
-    # One worker: load 0.08, theta = 0.6 * 0.03 * 1.2 ** 0.9 + 0.12 * 0.4 ** 4 = 0.0212 + 0.0031 = 0.0243
+    # One worker: load 0.08, theta = 0.6 * 0.03 * 1.2 ** 0.9 + 0.012 * 0.4 ** 2.5 = 0.0212 + 0.0012 = 0.0224
     assert price(0.6)(TINY, 1)(60, 4) == Choice("good", 4)
-    # a scale of 1 makes it 0.0353 + 0.0031 = 0.0384
+    # a scale of 1 makes it 0.0353 + 0.0012 = 0.0365
     assert price(1.0)(TINY, 1)(60, 4) == Choice("fast", 4)
-    # two workers halve the load: 0.03 * 0.6 ** 0.9 + 0.12 * 0.2 ** 4 = 0.0189 + 0.0002 = 0.0191
+    # two workers halve the load: 0.03 * 0.6 ** 0.9 + 0.012 * 0.2 ** 2.5 = 0.0189 + 0.0002 = 0.0191
     assert price(1.0)(TINY, 2)(60, 4) == Choice("good", 4)
 
 
@@ -58,7 +58,7 @@ def test_every_choice_fits_and_none_is_given_only_where_nothing_fits(profile: Pr
 @settings(max_examples=20, deadline=None)
 @given(any_profile(), st.integers(1, 9))
 def test_its_table_answers_as_it_does_at_every_point_of_the_grid(profile: Profile, workers: int) -> None:
-    table, choose = compile(named("price"), profile, workers), price(0.6)(profile, workers)
+    table, choose = compile(named("price"), profile, workers), named("price").build(profile, workers)
     for slack_ns in grid.slacks(profile)[::5]:
         for depth in grid.depths(profile)[::7]:
             assert table(slack_ns, depth) == choose(slack_ns, depth)

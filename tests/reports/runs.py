@@ -29,6 +29,7 @@ class Req:
     batch: int = 1
     wait_ms: float = 0
     tenant: str | None = None
+    min_accuracy: float | None = None
     correct: bool | None = None
     lag_ms: float = 0
     status: int | None = None
@@ -53,6 +54,8 @@ def outcomes(*requests: Req) -> Outcomes:
     extra = {}
     if any(r.tenant is not None for r in requests):
         extra["tenant"] = pa.array([r.tenant for r in requests])
+    if any(r.min_accuracy is not None for r in requests):
+        extra["min_accuracy"] = pa.array([r.min_accuracy for r in requests], pa.float64())
     if any(r.correct is not None for r in requests):
         extra["correct"] = pa.array([r.correct for r in requests], pa.bool_())
     return Outcomes(
@@ -90,7 +93,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
         "offered_qps": 100.0,
         "duration_s": 1.0,
         "trace": {"source": "azure", "hash": "a" * 64, "requests": 100, "synthetic": True},
-        "profile": {"name": "cpu", "hash": "b" * 64, "supernet": "glyphs", "device": "cpu"},
+        "profile": {"name": "cpu", "hash": "b" * 64, "supernet": "glyphs", "device": "cpu", "best_accuracy": 0.8},
         "versions": {"superserve": "0.1.0"},
         "hardware": {"cpu": "Example", "cores": 2},
         "target": None,

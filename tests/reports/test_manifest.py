@@ -26,7 +26,7 @@ def test_the_manifest_of_a_server_counts_what_its_clients_sent() -> None:
     told = manifest.served(SERVER, sent, "http://here")
     assert (told["kind"], told["duration_s"], told["offered_qps"], told["slo_ns"]) == ("live", 1.0, 11.0, 36_000_000)
     assert told["trace"] == {"source": "clients of http://here", "hash": None, "requests": 11, "synthetic": False}
-    assert told["profile"] == {"name": "cpu", "hash": "p", "supernet": "net", "device": "cpu", "subnets": ["small"]}
+    assert told["profile"] == {"name": "cpu", "hash": "p", "supernet": "net", "device": "cpu", "subnets": ["small"], "best_accuracy": 0.8}
 
 
 def test_a_live_run_takes_policy_and_load_from_its_server() -> None:

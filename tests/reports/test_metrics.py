@@ -108,12 +108,12 @@ def test_lag_is_how_late_requests_were_sent() -> None:
     assert metrics.lag_ms(outcomes(Req(0, 1, lag_ms=1), Req(0, 1, lag_ms=3), Req(0, 1, lag_ms=2)), (50, 99)) == [2, 3]
 
 
-def test_each_tenant_has_its_own_attainment_and_accuracy() -> None:
-    shared = outcomes(Req(0, 1, tenant="b"), Req(0, tenant="b"), Req(0, 1, tenant="a", subnet="large"), Req(0))
+def test_each_tenant_has_its_own_attainment_accuracy_and_utility() -> None:
+    shared = outcomes(Req(0, 1, tenant="b"), Req(0, tenant="b"), Req(0, 1, tenant="a", subnet="large"), Req(0, status=REJECTED))
     assert metrics.tenants(shared) == {
-        "": {"requests": 1, "attainment": 0, "accuracy": None},
-        "a": {"requests": 1, "attainment": 1, "accuracy": 0.8},
-        "b": {"requests": 2, "attainment": 0.5, "accuracy": 0.7},
+        "": {"requests": 1, "rejected": 1, "attainment": 0, "accuracy": None, "utility": 0},
+        "a": {"requests": 1, "rejected": 0, "attainment": 1, "accuracy": 0.8, "utility": 0.8},
+        "b": {"requests": 2, "rejected": 0, "attainment": 0.5, "accuracy": 0.7, "utility": 0.35},
     }
     assert metrics.tenants(FOUR) == {}
 

@@ -5,8 +5,23 @@ from importlib import import_module
 import typer
 
 VERBS = (
-    *("build", "calibrate", "search", "export", "profile", "trace", "serve", "replay", "report", "compare", "reproduce"),
-    *("inspect", "list", "bench"),
+    "build",
+    "calibrate",
+    "search",
+    "export",
+    "profile",
+    "trace",
+    "serve",
+    "replay",
+    "report",
+    "compare",
+    "capacity",
+    "tune",
+    "scale",
+    "reproduce",
+    "inspect",
+    "list",
+    "bench",
 )
 
 

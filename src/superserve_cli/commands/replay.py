@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from superserve_cli.commands.trace import MIX
+
 if TYPE_CHECKING:
     from superserve_cli.profiles import Profile
     from superserve_cli.reports import Run
@@ -15,6 +17,8 @@ TRACE = "azure (synthetic), azure:FILE, poisson, bursty, time-varying, file:PATH
 LOAD = "Offered rate / the rate that the median served subnet sustains at the largest batch on all workers [default: 0.9]."
 DEFAULT_LOAD = 0.9
 DEFAULT_WORKERS = 8
+BEST, MOST_TENANTS = 3, 10
+"""Of how many of the best policies the terminal shows tenants, and how many of each; the report has more."""
 
 
 def replay(
@@ -36,6 +40,7 @@ def replay(
     load: Annotated[float | None, typer.Option(help=LOAD, show_default=False)] = None,
     mean_qps: Annotated[float | None, typer.Option(help="Offered requests per second, instead of --load.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of trace to generate.", show_default="60")] = None,
+    mix: Annotated[Path | None, typer.Option(help=MIX, show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="What trace and service times are drawn from.", show_default="0")] = None,
     target: Annotated[
         str | None, typer.Option(metavar="URL", help="Send the trace to this server, open-loop, instead of simulating.", show_default=False)
@@ -53,7 +58,7 @@ def replay(
     from superserve_cli.errors import BadOption
 
     _refuse_both({"--load": load, "--mean-qps": mean_qps})
-    asked = {"qps": mean_qps, "load": load, "duration_s": duration, "seed": seed, "slo_ms": slo_ms}
+    asked = {"qps": mean_qps, "load": load, "duration_s": duration, "seed": seed, "slo_ms": slo_ms, "mix": mix}
     folder = out or _next_folder(trace)
     decided = {"--policy": policy, "--profile": profile, "--workers": workers, "--late": late, "--service": service, "--subnets": subnets}
     if target is not None and (given := [option for option, value in decided.items() if value is not None]):
@@ -66,12 +71,15 @@ def replay(
         else:
             runs = [_live(target, wait, trace, asked, claim)]
         summary = _write(folder, runs)
+    policies = summary.get("policies", [summary])
     if json:
         console.as_json(summary)
     else:
-        console.table(
-            "", reports.NARROW, reports.narrow_rows(summary.get("policies", [summary])), caption="\n".join(summary.get("notes", []))
-        )
+        console.table("", reports.NARROW, reports.narrow_rows(policies), caption="\n".join(summary.get("notes", [])))
+        if tenants := reports.tenant_rows(policies[:BEST], MOST_TENANTS):
+            console.table("", reports.TENANTS, tenants)
+    for sentence in reports.rejected(runs):
+        console.warn(sentence)
     for problem in [problem for run in runs for problem in run.manifest["problems"]]:
         console.warn(f"this run is not valid: {problem}")
     console.note(f"report: {folder / 'report.html'}")
@@ -169,6 +177,7 @@ def _trace(name: str, asked: dict[str, Any], sustained_qps: float) -> "Trace":
     from superserve_cli.errors import BadOption
 
     qps, load = asked["qps"], asked["load"]
+    mix = None if asked["mix"] is None else traces.read_mix(asked["mix"])
     if name.startswith("file:"):
         if load is not None:
             raise BadOption("--load cannot go with this trace: file: is replayed exactly as it is", hint="leave --load out")
@@ -176,8 +185,8 @@ def _trace(name: str, asked: dict[str, Any], sustained_qps: float) -> "Trace":
         load = DEFAULT_LOAD if load is None else load
         if not 0 < load < float("inf"):
             raise BadOption(f"--load is {load:g}; it must be a positive number", hint="0.9 is 90 % of what the median subnet sustains")
-        qps = load * sustained_qps
-    return traces.load(name, qps=qps, duration_s=asked["duration_s"], seed=asked["seed"])
+        qps = load * sustained_qps / (mix.rows if mix else 1.0)
+    return traces.load(name, qps=qps, duration_s=asked["duration_s"], seed=asked["seed"], mix=mix)
 
 
 def _slo_ns(slo_ms: float | None, default_ns: int | None) -> int:
@@ -193,7 +202,7 @@ def _slo_ns(slo_ms: float | None, default_ns: int | None) -> int:
 
 def _told(arrived: "Trace", served: "Profile", *, workers: int, slo_ns: int, late: str, service: str, seed: int) -> str:
     qps = len(arrived) * 1e9 / arrived.duration_ns
-    load = qps / served.sustained_qps(workers)
+    load = arrived.rows * 1e9 / arrived.duration_ns / served.sustained_qps(workers)
     synthetic = "synthetic " if arrived.synthetic else ""
     return (
         f"{len(arrived)} {synthetic}requests at {qps:.0f}/s (load {load:.2f}), SLO {slo_ns / 1e6:g} ms; {workers} workers, "

@@ -8,6 +8,8 @@ NAME_HELP = (
     "poisson, bursty, time-varying, file:PATH (a Parquet or CSV trace of your own)."
 )
 
+MIX = "Kinds of requests: a CSV file with the columns share and any of tenant, slo_ms, min_accuracy, size."
+
 
 def trace(
     name: Annotated[str, typer.Argument(metavar="NAME", help=NAME_HELP)],
@@ -18,6 +20,7 @@ def trace(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="What the random numbers start from (default 0).", show_default=False)] = None,
     slo_ms: Annotated[float | None, typer.Option(help="SLO of the requests that have none.", show_default=False)] = None,
+    mix: Annotated[Path | None, typer.Option(help=MIX, show_default=False)] = None,
     cv2: Annotated[float | None, typer.Option(help="bursty, time-varying: CV^2 of the gamma gaps (default 8).", show_default=False)] = None,
     base_share: Annotated[
         float | None, typer.Option(help="bursty: share of the constant base (default 1500/7050).", show_default=False)
@@ -42,8 +45,9 @@ def trace(
         figures.check_kind(plot)
         files.claim(plot, overwrite)
     slo_ns = None if slo_ms is None else traces.slo_ns(slo_ms)
+    kinds = None if mix is None else traces.read_mix(mix)
     shape = {"cv2": cv2, "base_share": base_share, "start_qps": start_qps, "end_qps": end_qps}
-    made = traces.load(name, qps=mean_qps, duration_s=duration, seed=seed, **shape)
+    made = traces.load(name, qps=mean_qps, duration_s=duration, seed=seed, mix=kinds, **shape)
     made = made if slo_ns is None else made.with_slo(slo_ns)
     traces.save(out, made)
     if plot:

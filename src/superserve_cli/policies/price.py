@@ -10,11 +10,11 @@ The price itself follows the load that the queue shows. With c(s) the least time
 subnet with the least c and A the most accurate one, workers W, and slack' = slack less the shortest planned latency:
 
     load  = depth / (W * slack')                                                      requests per ns of worker time
-    theta = K * slope * (load * c(A)) ** 0.9 + accuracy(F) / c(F) * (load * c(F)) ** 4
+    theta = K * slope * (load * c(A)) ** 0.9 + 0.1 * accuracy(F) / c(F) * (load * c(F)) ** 2.5
     slope = (accuracy(A) - accuracy(F)) / (c(A) - c(F))
 
 The first term trades accuracy for time along the front; the second grows as even F comes near to what the workers sustain, where time
-decides whether a request is answered at all. The exponents and K = 0.6 were chosen by simulation: docs/price.md.
+decides whether a request is answered at all. K = 0.6 and the other constants were chosen by simulation: docs/price.md.
 """
 
 from bisect import bisect_left
@@ -29,7 +29,8 @@ from superserve_cli.profiles.profile import Profile
 
 SCALE: Final = 0.6
 ALONG_THE_FRONT: Final = 0.9
-OVERLOAD: Final = 4.0
+AT_STAKE: Final = 0.1
+OVERLOAD: Final = 2.5
 LEAST_SLACK: Final = 20
 """Less than 1/20 of the shortest latency is no slack to divide by."""
 
@@ -92,6 +93,6 @@ def _theta(profile: Profile, workers: int, scale: float) -> Callable[[int, int],
     def theta(slack_ns: int, depth: int) -> float:
         load = depth / (workers * max(slack_ns - shortest, shortest / LEAST_SLACK))
         along_the_front = scale * slope * (load * cost[best]) ** ALONG_THE_FRONT
-        return float(along_the_front + least / cost[cheap] * (load * cost[cheap]) ** OVERLOAD)
+        return float(along_the_front + AT_STAKE * least / cost[cheap] * (load * cost[cheap]) ** OVERLOAD)
 
     return theta

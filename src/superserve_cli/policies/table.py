@@ -103,6 +103,8 @@ def compile(policy: Policy, profile: Profile, workers: int) -> DecisionTable:
     """
     own = policy.own(profile)
     choose = policy.build(own, workers)
+    if isinstance(choose, DecisionTable):  # a policy that is a table already
+        return replace(choose, policy=policy.name)
     at = {WAIT: LATER} | {
         Choice(s, b): i * len(own.batch_sizes) + j for i, s in enumerate(own.subnets) for j, b in enumerate(own.batch_sizes)
     }
@@ -164,7 +166,7 @@ def _on_grid(name: str, profile: Profile, index: Callable[[int, int], int]) -> D
 def _check_fits(table: DecisionTable) -> None:
     plans = [plan for row in table.profile.plan for plan in row]
     for slack_ns, row in zip(table.slack_ns, table.cells, strict=True):
-        if late := [at for at in row if at != DROP and plans[at] > slack_ns]:
+        if late := [at for at in row if at >= 0 and plans[at] > slack_ns]:
             raise BadOption(
                 f"policy {table.policy} chose {table.choice(late[0])!r} at a slack of {slack_ns} ns, which is too short for it",
                 hint="return a choice whose plan_ns is at most slack_ns, or None",

@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     accuracy: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal only to itself, so that tables can be remembered by profile
 class Profile:
     """Latency of (subnet, batch size) and accuracy of each subnet, on one kind of worker.
 

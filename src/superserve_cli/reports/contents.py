@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from superserve_cli import profiles, traces
+from superserve_cli import policies, profiles, traces
 from superserve_cli.core.files import KEY
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.errors import BadFile
@@ -18,7 +18,7 @@ from superserve_cli.reports import comparison, described, folders, markdown, not
 from superserve_cli.reports.notes import of_accuracies
 from superserve_cli.reports.summary import summarize
 
-KNOWN: Final = "superserve knows profiles, traces, outcomes, run folders, comparisons, SuperNet folders and ONNX files"
+KNOWN: Final = "superserve knows profiles, traces, outcomes, policy files, run folders, comparisons, SuperNet folders and ONNX files"
 CSV: Final = (".csv", ".csv.gz")
 
 
@@ -54,7 +54,7 @@ def _folder(path: Path) -> Contents:
 
 def _readers(path: Path) -> dict[str, Callable[[Path], Contents]]:
     """How to read each schema; any other is refused by name."""
-    known: dict[str, Callable[[Path], Contents]] = {"profile/1": _profile, "trace/1": _trace, "outcomes/1": _run}
+    known: dict[str, Callable[[Path], Contents]] = {"profile/1": _profile, "trace/1": _trace, "outcomes/1": _run, "policy/1": _policy}
     if _schema(path) not in known:
         raise BadFile(f"{path} holds {_schema(path)}, which this superserve cannot show", hint=KNOWN)
     return known
@@ -99,6 +99,8 @@ def _schema_of_json(path: Path) -> str:
     except (OSError, ValueError) as error:
         raise BadFile(f"{path} is not readable JSON: {error}", hint=KNOWN) from error
     schema = value.get("schema") if isinstance(value, dict) else None
+    if schema == "policy/1":
+        return str(schema)
     raise BadFile(f"{path} holds {schema or 'JSON that is not ours'}", hint=f"name the folder that it lies in: {path.parent}")
 
 
@@ -154,6 +156,20 @@ def _trace(path: Path) -> Contents:
     found = traces.statistics(trace)
     data = {"source": source, "hash": traces.content_hash(trace), **found, "metadata": dict(trace.metadata)}
     return Contents("trace", facts, ("arrivals", "value"), traces.describe(found), data)
+
+
+def _policy(path: Path) -> Contents:
+    said = policies.read(path)
+    made = said["provenance"]
+    facts = [
+        ("schema", "policy/1"),
+        ("profile", f"{said['profile'].get('name')}, {str(said['profile']['hash'])[:12]}"),
+        ("made for", f"{len(said['subnets'])} subnets, {said['workers']} workers, SLO {said['slo_ns'] / NS_PER_MS:g} ms"),
+        ("table", f"{len(said['slack_ns'])} slacks x {len(said['depth'])} depths"),
+        *_metadata(made, ("start", "improved", "interrupted", "late", "service", "course")),
+    ]
+    data = {key: value for key, value in said.items() if key not in ("cells", "slack_ns", "depth")}
+    return Contents("policy", facts, (), (), data)
 
 
 def _run(path: Path) -> Contents:

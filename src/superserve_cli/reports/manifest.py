@@ -28,7 +28,6 @@ def simulated(
 
     `utility_bound` is the utility that no scheduler can pass on this trace, None where it is unknown.
     """
-    offered_qps = _offered_qps(trace)
     return {
         **_common(trace, slo_ns),
         "kind": "simulated",
@@ -37,11 +36,12 @@ def simulated(
         "service": service,
         "workers": workers,
         "seed": seed,
-        "load": offered_qps / profile.sustained_qps(workers),
+        "load": _offered_rows(trace) / profile.sustained_qps(workers),
         "utility_bound": utility_bound,
         "profile": {
             **{key: profile.metadata.get(key) for key in ("name", "hash", "supernet", "device")},
             "subnets": list(profile.subnets),
+            "best_accuracy": _best_accuracy(policy, profile, workers, slo_ns),
         },
         "hardware": {key: profile.metadata.get(key) for key in ("device", "device_name", "threads", "dtype", "backend")},
         "versions": provenance.versions(),
@@ -55,12 +55,12 @@ def live(
     trace: Trace, server: dict[str, Any], *, slo_ns: int, seed: int, problems: list[str], lag_p99_ns: int, idle_lag_ns: int
 ) -> dict[str, Any]:
     """The manifest of a run against a live server, from what the server says of itself."""
-    offered_qps, sustained_qps = _offered_qps(trace), server.get("sustained_qps")
+    sustained_qps = server.get("sustained_qps")
     return {
         **_common(trace, slo_ns),
         **_of_server(server),
         "seed": seed,
-        "load": offered_qps / sustained_qps if sustained_qps else None,
+        "load": _offered_rows(trace) / sustained_qps if sustained_qps else None,
         "versions": {**(server.get("versions") or {"server": server.get("server")}), **provenance.versions()},
         "target": server.get("url"),
         "valid": not problems,
@@ -102,6 +102,7 @@ def _of_server(server: dict[str, Any]) -> dict[str, Any]:
             "supernet": server.get("supernet"),
             "device": server.get("profile_device"),
             "subnets": [entry["id"] for entry in server.get("subnets", [])],
+            "best_accuracy": max((entry["accuracy"] for entry in server.get("subnets", []) if entry["accuracy"] is not None), default=None),
         },
         "hardware": server.get("hardware") or {},
     }
@@ -133,3 +134,18 @@ def _common(trace: Trace, slo_ns: int) -> dict[str, Any]:
 
 def _offered_qps(trace: Trace) -> float:
     return len(trace) * NS_PER_S / trace.duration_ns
+
+
+def _offered_rows(trace: Trace) -> float:
+    """Rows per second, as what workers sustain is counted."""
+    return trace.rows * NS_PER_S / trace.duration_ns
+
+
+def _best_accuracy(policy: Policy, profile: Profile, workers: int, slo_ns: int) -> float | None:
+    """The highest accuracy floor for which the policy always has a subnet, whatever its control does."""
+    modes = policy.controlled(profile, workers, slo_ns).modes
+    for floor in sorted({a for a in profile.accuracies if a is not None}, reverse=True):
+        able = profile.only([s for s, a in zip(profile.subnets, profile.accuracies, strict=True) if a is not None and a >= floor])
+        if all(mode.restrict(able).subnets for mode in modes):
+            return floor
+    return None

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from superserve_cli.reports import comparison, described, notation
+from superserve_cli.reports import comparison, described, notation, rejections, tenants
 from superserve_cli.reports.run import Run
+
+MOST_TENANTS = 5
+"""Of each policy of a comparison; a run's own report has all."""
 
 
 def of_run(run: Run, summary: Mapping[str, Any]) -> str:
@@ -12,12 +15,13 @@ def of_run(run: Run, summary: Mapping[str, Any]) -> str:
     parts = [
         f"# {_cell(run.policy)}: {notation.percent(summary['attainment'])} of {notation.count(summary['requests'])} requests in time",
         verdict(run),
+        *_rejections([run]),
         table(("Figure", "Value"), figures(summary)),
         "## What was run",
         table(("", ""), described.facts(run)),
         _shares("Batch sizes", "batch size", summary["batch_sizes"]),
         _shares("Subnets", "subnet", summary["subnets"]),
-        _tenants(summary.get("tenants", {})),
+        _tenants(tenants.COLUMNS, tenants.rows(summary.get("tenants", {}))),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -28,8 +32,10 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any]) -> str:
         "# Comparison, ranked by utility",
         *(f"> **NOT COMPARABLE**: {_cell(problem)}" for problem in summary["problems"]),
         *(verdict(run) for run in runs),
+        *_rejections(runs),
         table(comparison.COLUMNS, comparison.rows(summary["policies"])),
         *summary["notes"],
+        _tenants(tenants.COMPARED, tenants.compared(summary["policies"], MOST_TENANTS)),
         "## What was run",
         table(("", ""), described.common(list(runs))),
     ]
@@ -92,14 +98,12 @@ def _shares(title: str, column: str, shares: Mapping[str, float]) -> str:
     return f"## {title}\n\n{table((column, 'share of the requests that ran'), rows)}"
 
 
-def _tenants(tenants: Mapping[str, Mapping[str, Any]]) -> str:
-    if not tenants:
-        return ""
-    rows = (
-        (name or "(none)", notation.count(t["requests"]), *map(notation.percent, (t["attainment"], t["accuracy"])))
-        for name, t in tenants.items()
-    )
-    return f"## Tenants\n\n{table(('tenant', 'requests', 'attainment', 'accuracy'), rows)}"
+def _tenants(columns: Sequence[str], rows: Sequence[tenants.Row]) -> str:
+    return f"## Tenants\n\n{table(columns, rows)}" if rows else ""
+
+
+def _rejections(runs: Sequence[Run]) -> list[str]:
+    return [f"> {_cell(sentence)}" for sentence in rejections.rejected(runs)]
 
 
 def _with_interval(summary: Mapping[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S
-from superserve_cli.core.outcomes import LATE, MET, Outcomes
+from superserve_cli.core.outcomes import LATE, MET, REJECTED, Outcomes
 
 BLOCKS: Final = 20
 LEVEL: Final = 0.95
@@ -158,19 +158,22 @@ def lag_ms(outcomes: Outcomes, percents: Sequence[int]) -> list[float | None]:
 
 
 def tenants(outcomes: Outcomes) -> dict[str, dict[str, Any]]:
-    """Requests, attainment and accuracy of each tenant, by name; requests without a tenant count under the empty name."""
+    """Requests, rejections, attainment, accuracy and utility of each tenant, by name; those without a tenant count under the empty name."""
     if "tenant" not in outcomes.extra:
         return {}
     encoded = outcomes.extra["tenant"].cast("string").fill_null("").dictionary_encode()
     names, code, in_time = encoded.dictionary.to_pylist(), encoded.indices.to_numpy(), met(outcomes)
     requests = np.bincount(code, minlength=len(names)).tolist()
     mets = np.bincount(code[in_time], minlength=len(names)).tolist()
+    rejected = np.bincount(code[np.equal(outcomes.status, REJECTED)], minlength=len(names)).tolist()
     sums = np.bincount(code[in_time], weights=outcomes.accuracy[in_time], minlength=len(names)).tolist()
     return {
         names[i]: {
             "requests": requests[i],
+            "rejected": rejected[i],
             "attainment": mets[i] / requests[i],
             "accuracy": _known(sums[i] / mets[i]) if mets[i] else None,
+            "utility": _known(sums[i] / requests[i]),
         }
         for i in sorted(range(len(names)), key=lambda i: str(names[i]))
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.core.outcomes import STATUSES
-from superserve_cli.reports import charts, comparison, described, markdown, notation
+from superserve_cli.reports import charts, comparison, described, markdown, notation, rejections, tenants
 from superserve_cli.reports.metrics import answered, latency_ns
 from superserve_cli.reports.run import Run, labels
 from superserve_cli.reports.timeline import timeline
@@ -34,6 +34,7 @@ def of_run(run: Run, summary: Mapping[str, Any]) -> str:
         f"<h1>{escape(run.policy)}</h1>",
         _about([run]),
         _verdict(run),
+        _rejections([run]),
         _numbers(run, summary),
         _card("What became of the requests", _fates(summary)),
         _card("Over time", _both(lambda width: charts.timeline_svg(coarse if width == charts.NARROW else fine, width))),
@@ -53,9 +54,11 @@ def of_comparison(runs: Sequence[Run], summary: Mapping[str, Any], links: Mappin
         _about(runs),
         *(f'<p class="invalid">{escape(problem)}</p>' for problem in summary["problems"]),
         *(_verdict(run) for run in runs),
+        _rejections(runs),
         _card("", _ranking(policies, links) + "".join(f'<div class="legend">{escape(note)}</div>' for note in summary["notes"])),
         _card("Who answers in time, and how well", _both(lambda width: charts.scatter_svg(_points(policies, main), width))),
         _card("The main policies over time", _colours(main) + _overlay(runs, main)),
+        _tenants_compared(policies),
         _facts(runs),
     )
 
@@ -231,17 +234,22 @@ def _facts(runs: Sequence[Run]) -> str:
     return _card("What was run", _table(described.common(list(runs)), "facts"))
 
 
-def _tenants(tenants: Mapping[str, Mapping[str, Any]]) -> str:
+def _tenants(known: Mapping[str, Mapping[str, Any]]) -> str:
     """The tenants that were served worst."""
-    if not tenants:
+    if not known:
         return ""
-    worst = sorted(tenants.items(), key=lambda item: (item[1]["attainment"], item[0]))[:MOST_TENANTS]
-    rows = [
-        (name or "(none)", notation.count(tenant["requests"]), notation.percent(tenant["attainment"]), notation.percent(tenant["accuracy"]))
-        for name, tenant in worst
-    ]
-    title = "Tenants" if len(tenants) == len(worst) else f"The {len(worst)} tenants of {len(tenants)} that were served worst"
-    return _card(title, _table(rows, "tenants", ("tenant", "requests", "attainment", "accuracy")))
+    worst = tenants.worst(known, MOST_TENANTS)
+    title = "Tenants" if len(known) == len(worst) else f"The {len(worst)} tenants of {len(known)} that were served worst"
+    return _card(title, _table(tenants.rows(worst), "tenants", tenants.COLUMNS))
+
+
+def _tenants_compared(policies: Sequence[Mapping[str, Any]]) -> str:
+    rows = tenants.compared(policies, markdown.MOST_TENANTS)
+    return _card("Tenants, those that each policy serves worst first", _table(rows, "tenants", tenants.COMPARED)) if rows else ""
+
+
+def _rejections(runs: Sequence[Run]) -> str:
+    return "".join(f'<p class="about">{escape(sentence)}</p>' for sentence in rejections.rejected(runs))
 
 
 def _both(draw: Callable[[int], str]) -> str:

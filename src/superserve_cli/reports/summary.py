@@ -3,7 +3,7 @@ from typing import Any, Final
 import numpy as np
 
 from superserve_cli.core.outcomes import STATUSES
-from superserve_cli.reports import metrics
+from superserve_cli.reports import metrics, rejections
 from superserve_cli.reports.run import Run
 
 SCHEMA: Final = "summary/1"
@@ -42,6 +42,7 @@ def summarize(run: Run) -> dict[str, Any]:
         **_measured(run),
         **_lag(run),
         **({"tenants": tenants} if (tenants := metrics.tenants(outcomes)) else {}),
+        **rejections.as_json(run),
     }
 
 

@@ -8,7 +8,7 @@ request that gets the work w has at most the accuracy v(w), the upper concave en
 level beyond its highest point: more time than the most accurate subnet needs is worth nothing. What is missed counts 0 = v(0).
 
 Windows that close in the order in which they open can be served in that order without loss (EDF), so the best such sharing is the
-taut string of `string.py`, and the bound is the mean of v(workers x its steps). For equal SLOs it is the exact optimum of that
+taut string of `taut.py`, and the bound is the mean of v(workers x its steps). For equal SLOs it is the exact optimum of that
 relaxation, which forgets that batches are whole, run on one worker at a time, and start after the last of their requests arrives.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.profiles import Profile
-from superserve_cli.studies.string import shares_ns
+from superserve_cli.studies.taut import shares_ns
 from superserve_cli.traces.trace import Trace
 
 NEVER_NS: Final = np.iinfo(np.int64).max

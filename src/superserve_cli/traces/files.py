@@ -81,6 +81,16 @@ def _from_csv(path: Path) -> pa.Table:
     given = {"arrival_ns", "arrival_s"} & set(table.column_names)
     if len(given) != 1 or {"slo_ns", "slo_ms"} <= set(table.column_names):
         raise BadFile(f"{path} has not exactly one column of arrivals, and at most one of SLOs", hint=CSV_HINT)
+    return _scaled(path, table)
+
+
+def kinds(path: Path, table: pa.Table) -> Trace:
+    """Requests that lack nothing but an arrival, from the lines of a CSV file; raises BadFile."""
+    return _of_table(path, _scaled(path, table).append_column("arrival_ns", pa.array(np.zeros(len(table), np.int64))), {}, first_line=2)
+
+
+def _scaled(path: Path, table: pa.Table) -> pa.Table:
+    """The same columns, and beside those of the edge the ones in ns."""
     for name, scaled, factor in (("arrival_s", "arrival_ns", NS_PER_S), ("slo_ms", "slo_ns", NS_PER_MS)):
         if name in table.column_names:
             table = table.append_column(scaled, _nanoseconds(path, table, name, factor))
@@ -134,7 +144,7 @@ def _slos(table: pa.Table, refuse: Refuse) -> NDArray[np.int64] | None:
         return None
     filled = _numbers(column, 1)
     given = "slo_ms" if "slo_ms" in table.column_names else "slo_ns"
-    refuse((filled <= 0) | (filled > FURTHEST_NS), given, "is no SLO; it must be positive", CSV_HINT)
+    refuse((filled <= 0) | (filled > FURTHEST_NS), given, "is no SLO; it must be positive", "leave it empty where the run's SLO holds")
     return _numbers(column, 0)
 
 
@@ -150,7 +160,7 @@ def _sizes(table: pa.Table, refuse: Refuse) -> NDArray[np.int32] | None:
     if (column := _optional(table, "size")) is None:
         return None
     filled = _numbers(column, 1)
-    refuse(filled < 1, "size", "is no number of rows; it must be at least 1", CSV_HINT)
+    refuse(filled < 1, "size", "is no number of rows; it must be at least 1", "leave it empty for one row")
     return filled
 
 

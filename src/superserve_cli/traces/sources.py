@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, ms_to_ns
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.traces import arrivals, azure, files
 from superserve_cli.traces.azure_csv import minute_counts
+from superserve_cli.traces.mix import Mix
 from superserve_cli.traces.ramp import PAPER, Ramp
 from superserve_cli.traces.trace import Trace
 
@@ -56,16 +57,17 @@ def load(
     base_share: float | None = None,
     start_qps: float | None = None,
     end_qps: float | None = None,
+    mix: Mix | None = None,
 ) -> Trace:
     """The trace that a name of NAMES stands for; raises Unknown, BadOption or BadFile.
 
-    `qps` is the mean rate (1000), `duration_s` (60) and `seed` (0) belong to generators and are an error for `file:`; `cv2` (8)
-    belongs to `bursty` and `time-varying`, `base_share` (1500/7050, the paper's) to `bursty`; `start_qps` (2500) and `end_qps` (7400)
-    to `time-varying`, whose rates, acceleration included, are scaled to the mean `qps` where that is given.
+    `qps` is the mean rate (1000); it, `duration_s` (60), `seed` (0) and `mix` belong to generators and are an error for `file:`;
+    `cv2` (8) belongs to `bursty` and `time-varying`, `base_share` (1500/7050, the paper's) to `bursty`; `start_qps` (2500) and
+    `end_qps` (7400) to `time-varying`, whose rates, acceleration included, are scaled to the mean `qps` where that is given.
     """
     name, _, argument = spec.partition(":")
     if name == "file" and argument:
-        _refuse_given({"--mean-qps": qps, "--duration": duration_s, "--seed": seed}, "file: is replayed exactly as it is")
+        _refuse_given({"--mean-qps": qps, "--duration": duration_s, "--seed": seed, "--mix": mix}, "file: is replayed exactly as it is")
     if name not in ("bursty", "time-varying"):
         _refuse_given({"--cv2": cv2}, "only bursty and time-varying have it")
     if name != "bursty":
@@ -74,14 +76,18 @@ def load(
         _refuse_given({"--start-qps": start_qps, "--end-qps": end_qps}, "only time-varying has it")
     if name == "bursty" and argument:
         cv2 = _cv2_of(spec, argument, cv2)
-    if name == "time-varying" and spec != "time-varying:":
-        ramp = _ramp(spec, argument, start_qps, end_qps)
-        return _time_varying(spec, ramp, qps, _ask(ramp.start, duration_s, seed, cv2, None))
     if name == "file" and argument:
         return replace(files.read(Path(argument)), source=spec)
-    if name not in GENERATORS or (name == "poisson" and argument) or spec in ("azure:", "bursty:"):
+    if name == "time-varying" and spec != "time-varying:":
+        ramp = _ramp(spec, argument, start_qps, end_qps)
+        ask = _ask(ramp.start, duration_s, seed, cv2, None)
+        made = _time_varying(spec, ramp, qps, ask)
+    elif name not in GENERATORS or (name == "poisson" and argument) or spec in ("azure:", "bursty:"):
         raise _unknown(spec)
-    return GENERATORS[name](spec, argument, _ask(qps, duration_s, seed, cv2, base_share))
+    else:
+        ask = _ask(qps, duration_s, seed, cv2, base_share)
+        made = GENERATORS[name](spec, argument, ask)
+    return made if mix is None else mix.dealt(made, ask.seed)
 
 
 def slo_ns(slo_ms: float) -> int:
@@ -98,7 +104,7 @@ def _unknown(spec: str) -> Unknown:
     return error
 
 
-def _refuse_given(options: dict[str, float | None], why: str) -> None:
+def _refuse_given(options: Mapping[str, object], why: str) -> None:
     if given := [option for option, value in options.items() if value is not None]:
         raise BadOption(f"{' and '.join(given)} cannot go with this trace: {why}", hint=f"leave {' and '.join(given)} out")
 

@@ -32,6 +32,11 @@ class Trace:
         return len(self.arrival_ns)
 
     @property
+    def rows(self) -> int:
+        """The rows of all requests together."""
+        return len(self) if self.size is None else int(self.size.sum())
+
+    @property
     def synthetic(self) -> bool:
         """Whether a generator made the arrival rates up; those of `azure:FILE` are real."""
         return bool(self.metadata.get("synthetic", False))
