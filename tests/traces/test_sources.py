@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from superserve_cli import traces
@@ -16,6 +16,7 @@ GENERATORS = ["azure", "poisson", "bursty", "bursty:2", "time-varying", "time-va
 def test_generated_arrivals_are_sorted_inside_the_duration_and_come_at_the_rate_asked_for(
     spec: str, qps: float, seconds: float, seed: int
 ) -> None:
+    assume(not spec.startswith("time-varying") or qps * seconds > 400)  # gaps of CV^2 8 and no base: few arrivals may be none
     trace = traces.load(spec, qps=qps, duration_s=seconds, seed=seed)
     assert trace.arrival_ns.dtype == np.int64
     assert np.all(np.diff(trace.arrival_ns) >= 0)

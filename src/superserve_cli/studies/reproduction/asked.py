@@ -22,7 +22,7 @@ SEEDS: Final = 3
 PROFILES: Final = ("modelled", "modelled-flat", "cpu")
 LATE: Final = ("shed", "drop", "serve")
 SERVICES: Final = ("fixed", "measured")
-SOURCES: Final = ("engine", "policies", "profiles", "traces", "studies/bounds*", "studies/string*", "studies/utilisation*")
+SOURCES: Final = ("engine", "policies", "profiles", "traces", "studies/bounds*", "studies/taut*", "studies/utilisation*")
 OWN_SOURCES: Final = ("work", "experiments")
 
 

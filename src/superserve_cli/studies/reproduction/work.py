@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -56,11 +57,11 @@ def work(job: Job) -> list[Cell]:
 
 def make_trace(workload: Workload, factor: float, seed: int, azure: str) -> Trace:
     """The arrivals of a workload with its rates multiplied by `factor`."""
-    rates = {name: rate * factor for name, rate in workload.rates.items()}
-    acceleration = rates.pop("acceleration", None)
+    options: dict[str, Any] = {name: rate * factor for name, rate in workload.rates.items()} | dict(workload.shape)
+    acceleration = options.pop("acceleration", None)
     source = azure if workload.source == AZURE else workload.source
     spec = source if acceleration is None else f"{source}:{acceleration}"
-    made = traces.load(spec, duration_s=workload.seconds, seed=seed, **rates, **workload.shape)
+    made = traces.load(spec, duration_s=workload.seconds, seed=seed, **options)
     return made if workload.rows == 1 else replace(made, size=np.full(len(made), workload.rows, np.int32))
 
 
