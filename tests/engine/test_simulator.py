@@ -235,3 +235,10 @@ def test_queues_keep_their_order_when_every_request_is_more_urgent_than_those_be
     expected = reference.serve(plan_of(SMALL), subnets, choose, [(a, a + s) for a, s in requests], 2, late)
     arrived = trace([a for a, _ in requests], [s for _, s in requests])
     assert told(simulate(arrived, SMALL, named("slackfit"), workers=2, slo_ns=1, late=late)) == expected
+
+
+def test_requests_of_a_lost_worker_are_queued_again_before_later_ones_with_the_same_deadline() -> None:
+    arrived, lost = trace([0] * 4, [29] * 4), [(1, 0, False)]
+    # two run alone and two wait; at 10 the worker that is left has time for a pair
+    ended = simulate(arrived, SMALL, named("fixed:s0"), workers=2, slo_ns=1, late="drop", faults=lost)
+    assert ended.start_ns.tolist()[:3] == [10, 0, 10]

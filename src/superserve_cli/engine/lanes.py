@@ -77,13 +77,14 @@ def _mirror(queues: Lanes, at: int) -> None:
 
 
 @register_jitable(forceinline=True)
-def _lane(queues: Lanes, at: int, key: int) -> Any:
-    """Where a key belongs: the lane with the latest last key that is not later, or a lane never used, or else the heap."""
+def _lane(queues: Lanes, at: int, key: int, id: int) -> Any:
+    """Where a request belongs: the lane with the latest last one that is not later, or a lane never used, or else the heap."""
     heap = at * WIDTH
     end = heap + queues.used[at]
     lane, last_key = heap, UNUSED
     for other in range(heap + 1, end):
-        fits = (queues.last_key[other] <= key) & ((queues.last_key[other] > last_key) | (lane == heap))
+        behind = (queues.last_key[other] < key) | ((queues.last_key[other] == key) & (queues.last[other] < id))
+        fits = behind & ((queues.last_key[other] > last_key) | (lane == heap))
         lane, last_key = (other if fits else lane), (queues.last_key[other] if fits else last_key)
     if lane == heap and queues.used[at] < WIDTH:
         queues.used[at] += 1
@@ -96,7 +97,7 @@ def _lane(queues: Lanes, at: int, key: int) -> Any:
 
 def push(queues: Any, at: Any, key: Any, id: Any) -> None:
     """Put a request into a queue."""
-    lane = _lane(queues, at, key)
+    lane = _lane(queues, at, key, id)
     if lane == at * WIDTH:
         heaps.push(queues.heaps, at, key, id)
         _mirror(queues, at)

@@ -54,7 +54,7 @@ class Engine:
             raise BadOption(
                 f"policy {policy.name} has a memory, and only simulated runs keep one", hint="serve with a policy of slack and depth alone"
             )
-        self._classes = classes((policy,), profile, workers, {a for a in profile.accuracies if a is not None})
+        self._classes = classes((policy,), profile, workers, tuple(sorted({a for a in profile.accuracies if a is not None})))
         self._late = steps.LATE_RULES[late]
         self._queues: steps.Heaps = [[] for _ in self._classes.floors]
         self._depth = [0] * len(self._classes.floors)

@@ -14,7 +14,7 @@ from superserve_cli.engine.compiled import simulate as compiled
 from superserve_cli.engine.heaps import array_heaps
 from superserve_cli.engine.idle import all_idle
 from superserve_cli.engine.lanes import lanes
-from superserve_cli.engine.tables import Classes, as_arrays, classes
+from superserve_cli.engine.tables import Classes, classes
 from superserve_cli.engine.world import ARRIVED, LIVE, PICKS, Control, Outcome, State, World
 from superserve_cli.engine.world import simulate as as_it_stands
 from superserve_cli.policies import Control as PolicyControl
@@ -67,14 +67,14 @@ def simulate(
     """
     check(profile, workers, slo_ns, late, service)
     hook = policy.controlled(profile, workers, slo_ns)
-    floors = () if trace.min_accuracy is None else np.unique(trace.min_accuracy).tolist()
+    floors = () if trace.min_accuracy is None else tuple(np.unique(trace.min_accuracy).tolist())
     served = classes(hook.modes, profile, max(1, workers // sharding.routers), floors, sharding.routers)
     requests = _requests(trace, served, slo_ns, sharding)
     state, out = _state(requests, served, workers, sharding), _nothing_yet(len(trace))
     if interpreted:
         state = _over_lists(state, workers)
     control = _control(hook, workers, sharding)
-    world, tables = _world(trace, profile, service, faults), as_arrays(served.tables)
+    world, tables = _world(trace, profile, service, faults), served.arrays
     random = np.random.default_rng(seed)
     until_ns = steps.NEVER if hook.tick is None else hook.first_ns
     run = as_it_stands if interpreted else compiled

@@ -1,8 +1,9 @@
 """Decision tables of all classes of a run, laid out as the engine's steps read them."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,22 @@ class Classes:
         at = bisect_left(self.floors, min_accuracy)
         return at if at < len(self.floors) else NOBODY
 
+    @cached_property
+    def arrays(self) -> Tables:
+        """The tables over arrays, for compiled code."""
+        columns: list[NDArray[Any]] = [np.asarray(column, dtype=np.int64) for column in self.tables]
+        return Tables(*columns)
+
     def subnet(self, cell: int) -> Subnet:
         """The subnet of a cell."""
         return self.profile.subnets[cell // len(self.profile.batch_sizes)]
 
 
-def classes(modes: Sequence[Policy], profile: Profile, workers: int, floors: Iterable[float], routers: int = 1) -> Classes:
+@lru_cache(maxsize=64)
+def classes(modes: tuple[Policy, ...], profile: Profile, workers: int, floors: tuple[float, ...], routers: int = 1) -> Classes:
     """The tables of a policy's modes for requests without a floor, and for each of these floors; all routers have the same.
 
-    `workers` is how many of them a router can count on.
+    `workers` is how many of them a router can count on. Remembered, since a study asks for the same tables again and again.
     """
     groups = {_able(modes, profile): (0.0, [compile(mode, profile, workers) for mode in modes])}
     for floor in sorted(floors):
@@ -87,9 +95,3 @@ def lay_out(profile: Profile, by_mode: Sequence[Sequence[DecisionTable]], router
         smallest=[at - at % len(sizes) for at in range(len(sizes) * len(profile.subnets))],
         size_of=[bisect_left(sizes, rows) for rows in range(sizes[-1] + 1)],
     )
-
-
-def as_arrays(tables: Tables) -> Tables:
-    """The same tables over arrays, for compiled code."""
-    columns: list[NDArray[Any]] = [np.asarray(column, dtype=np.int64) for column in tables]
-    return Tables(*columns)

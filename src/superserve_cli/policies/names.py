@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import lru_cache
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from math import nan
@@ -140,11 +141,17 @@ def named(spec: str) -> Policy:
         return files.load(Path(spec))
     name, _, argument = spec.partition(":")
     if name in POLICIES:
-        return POLICIES[name][1](argument)
+        return _built_in(name, argument)
     for extension in entry_points(group="superserve.policies", name=name):
         build = extension.load()
         return Policy(spec, build, grid=_has_grid(build))
     raise Unknown("policy", name, described())
+
+
+@lru_cache(maxsize=64)
+def _built_in(name: str, argument: str) -> Policy:
+    """The same object each time, since its tables are remembered with it."""
+    return POLICIES[name][1](argument)
 
 
 def every(profile: Profile) -> list[Policy]:
