@@ -1,18 +1,15 @@
 """Policies by name: the built-in ones, those of other packages, tuned `FILE.json`, and the user's own `FILE.py:NAME`."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_file_location
 from math import nan
 from pathlib import Path
 from typing import Final
 
-from superserve_cli.core.nouns import Choice, Choose, Subnet, ms_to_ns
-from superserve_cli.errors import BadFile, BadOption, Unknown
-from superserve_cli.policies import files, greedy
+from superserve_cli.core.nouns import Subnet, ms_to_ns
+from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.policies import files, greedy, own
 from superserve_cli.policies.peers.aimd import clipper_aimd
 from superserve_cli.policies.peers.alpaserve import alpaserve
 from superserve_cli.policies.peers.clockwork import clockwork
@@ -136,7 +133,7 @@ def described() -> dict[str, str]:
 def named(spec: str) -> Policy:
     """The policy of a command-line name; raises Unknown, BadOption or BadFile."""
     if ".py:" in spec:
-        return _from_file(spec)
+        return own.from_file(spec)
     if spec.endswith(".json"):
         return files.load(Path(spec))
     name, _, argument = spec.partition(":")
@@ -144,7 +141,7 @@ def named(spec: str) -> Policy:
         return _built_in(name, argument)
     for extension in entry_points(group="superserve.policies", name=name):
         build = extension.load()
-        return Policy(spec, build, grid=_has_grid(build))
+        return Policy(spec, build, grid=own.has_grid(build))
     raise Unknown("policy", name, described())
 
 
@@ -159,60 +156,3 @@ def every(profile: Profile) -> list[Policy]:
     count = min(FIXED_SHOWN, len(profile.subnets))
     spread = {round(i * (len(profile.subnets) - 1) / max(1, count - 1)) for i in range(count)}
     return [*map(named, ALL), *(named(f"fixed:{profile.subnets[i]}") for i in sorted(spread))]
-
-
-def _from_file(spec: str) -> Policy:
-    file, _, name = spec.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise BadFile(
-            f"there is no {path}", hint="--policy FILE.py:NAME takes a function NAME(profile, workers) -> choose(slack_ns, depth)"
-        )
-    described = spec_from_file_location(f"superserve_policy_{path.stem}", path)
-    if described is None or described.loader is None:
-        raise BadFile(f"{path} is not a Python file", hint="--policy FILE.py:NAME takes a function from a Python file")
-    module = module_from_spec(described)
-    with _theirs(f"{path} cannot be imported", hint="mend the file"):
-        described.loader.exec_module(module)
-    build = getattr(module, name, None)
-    if not callable(build):
-        known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise Unknown(f"function in {path} named", name, known)
-    return Policy(f"{path.name}:{name}", _guarded(spec, build), grid=_has_grid(build))
-
-
-def _has_grid(build: Build) -> bool:
-    """Whether a function says of itself that it computes with slack and depth: `NAME.grid = True`."""
-    return getattr(build, "grid", False) is True
-
-
-def _guarded(spec: str, build: Build) -> Build:
-    """A user's own build function, whose mistakes are told as the user's."""
-
-    def guarded(profile: Profile, workers: int) -> Choose:
-        with _theirs(f"policy {spec} failed", hint="it is called with (profile, workers)"):
-            choose = build(profile, workers)
-        if not callable(choose):
-            raise BadFile(f"policy {spec} returned {choose!r}", hint="return a function choose(slack_ns, depth) -> Choice or None")
-
-        def guarded_choose(slack_ns: int, depth: int) -> Choice | None:
-            # a TypeError passes: whoever compiles the policy knows that it computed with what it may only compare
-            with _theirs(f"policy {spec} failed when it was asked", hint="choose(slack_ns, depth) returns Choice or None", but=TypeError):
-                answer: Choice | None = choose(slack_ns, depth)
-            return answer
-
-        return guarded_choose
-
-    return guarded
-
-
-@contextmanager
-def _theirs(what: str, hint: str, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-    """The user's own code runs: what it raises is the user's to mend, and what it prints is not our data."""
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except but:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BadFile(f"{what}: {type(error).__name__}: {error}", hint=hint) from error

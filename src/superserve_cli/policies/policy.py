@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from superserve_cli.core.nouns import Choose, Subnet
-from superserve_cli.errors import BadFile, Unknown
+from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.profiles.profile import Profile
 
 Build = Callable[[Profile, int], Choose]
@@ -75,6 +75,18 @@ class Control:
     ahead_ns: int = 0
     admit_ns: int = 0
     latest_start: bool = False
+
+    def __post_init__(self) -> None:
+        count = len(self.modes)
+        for name, after in (("met", self.met), ("late", self.late)):
+            if after and (len(after) != count or not set(after) <= set(range(count))):
+                raise BadOption(
+                    f"{name} is {after}", hint=f"name for each of {count} modes the next one, from 0 to {count - 1}, or nothing"
+                )
+        if self.tick is not None and (self.period_ns < 1 or self.first_ns < 0):
+            raise BadOption(f"a control loop every {self.period_ns} ns from {self.first_ns} ns on", hint="give period_ns a positive number")
+        if min(count - 1, self.load_ns, self.ahead_ns, self.admit_ns) < 0:
+            raise BadOption("a control without modes, or with a negative time", hint="give it a mode, and times from 0 on")
 
 
 def by_accuracy(profile: Profile) -> list[Subnet]:

@@ -22,7 +22,7 @@ def restricted(table: DecisionTable, profile: Profile) -> DecisionTable:
     if table.profile.subnets == profile.subnets:
         return table
     rows = [
-        tuple(at if at < 0 else index(profile, table.choice(at), slack_ns) for at in row)
+        tuple(index(profile, table.choice(at), slack_ns) if at >= 0 else at for at in row)
         for slack_ns, row in zip(table.slack_ns, table.cells, strict=True)
     ]
     return replace(table, profile=profile, cells=tuple(rows))

@@ -44,7 +44,7 @@ class Board:
         return DecisionTable(name, self._profile, tuple(slacks), tuple(depths), tuple(zip(*columns, strict=True)))
 
     def moved(self, cells: Cells, random: np.random.Generator) -> Cells:
-        """The same cells but for a patch that takes its neighbours' choices, or one choice for all of it (waiting is one), wherever it fits."""
+        """The same cells but for a patch that takes its neighbours' choices, or one for all of it (or waits), wherever that fits."""
         rows = _stretch(random, HIGHEST_PATCH, len(self.slack_ns))
         columns = _stretch(random, WIDEST_PATCH, len(self.depth))
         patch = np.ix_(rows, columns)
