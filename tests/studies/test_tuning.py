@@ -10,12 +10,12 @@ from superserve_cli.core.nouns import NS_PER_MS, silent
 from superserve_cli.errors import SuperserveError
 from superserve_cli.policies import compile, finished, named
 from superserve_cli.profiles import Profile
-from superserve_cli.studies import grid
-from superserve_cli.studies.courses import Course, halves
-from superserve_cli.studies.judging import Judge, Score, Setting
-from superserve_cli.studies.moves import Board, deepest, longest_slo_ns
-from superserve_cli.studies.tuned import told
-from superserve_cli.studies.tuning import SHOWN, TUNED, Search, judges, tune
+from superserve_cli.studies.tuning import grid
+from superserve_cli.studies.tuning.courses import Course, halves
+from superserve_cli.studies.tuning.judging import Judge, Score, Setting
+from superserve_cli.studies.tuning.moves import Board, deepest, longest_slo_ns
+from superserve_cli.studies.tuning.search import SHOWN, TUNED, Search, judges, tune
+from superserve_cli.studies.tuning.tuned import told
 from superserve_cli.traces import Trace
 
 MS = NS_PER_MS
