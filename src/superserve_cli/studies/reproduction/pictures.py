@@ -71,7 +71,7 @@ def _draw_cells(grid: Grid, title: str, figure: Figure) -> None:
     figure.supxlabel("SLO attainment, %", fontsize=9)
     figure.supylabel("accuracy over met, %", fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), fontsize=8)
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8)
 
 
 def _draw_row(axes: Axes, row: Row) -> None:
