@@ -6,7 +6,7 @@ import pytest
 
 from superserve_cli.app import run
 from superserve_cli.studies import tuning
-from superserve_cli.studies.judging import Judge
+from superserve_cli.studies.tuning.judging import Judge
 from tests.commands.test_replay import CSV
 
 

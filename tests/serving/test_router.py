@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,3 +191,40 @@ def test_every_request_is_told_exactly_once_and_recorded_exactly_once(
     assert (outcomes.status[outcomes.finish_ns > outcomes.deadline_ns] == 1).all()
     assert server.router.pending == 0
     assert sum(server.metrics.requests) == len(asked)
+
+
+PATIENT = """
+from superserve_cli.core.nouns import WAIT, Choice
+
+def patient(profile, workers):
+    fastest, largest = profile.subnets[0], profile.largest
+    needed_ns = profile.plan_ns(fastest, largest)
+
+    def choose(slack_ns, depth):
+        if slack_ns < needed_ns:
+            return None
+        return Choice(fastest, largest) if depth >= largest or slack_ns <= needed_ns else WAIT
+
+    return choose
+"""
+
+
+def test_a_policy_that_waits_is_asked_again_when_its_head_can_wait_no_longer(world: World, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PATIENT)
+    server = world(policy=f"{tmp_path}/mine.py:patient")
+    needed_ms = server.profile.plan_ns(server.profile.subnets[0], server.profile.largest) / 1e6
+    _, first = server.ask(slo_ms=50)
+    server.advance(10)
+    _, second = server.ask(slo_ms=50)
+    server.advance(40)
+    assert (first.answer.batch_size, second.answer.batch_size) == (2, 2)
+    assert first.answer.met
+    assert first.answer.queue_ns / 1e6 == pytest.approx(50 - needed_ms)
+
+
+def test_a_policy_that_waits_runs_a_full_batch_at_once(world: World, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PATIENT)
+    server = world(policy=f"{tmp_path}/mine.py:patient")
+    replies = [server.ask(slo_ms=50)[1] for _ in range(server.profile.largest)]
+    server.advance(49)
+    assert [reply.answer.queue_ns for reply in replies] == [0] * server.profile.largest

@@ -7,7 +7,7 @@ import typer
 from superserve_cli.commands.replay import DEFAULT_WORKERS, LOAD
 
 if TYPE_CHECKING:
-    from superserve_cli.studies.judging import Setting
+    from superserve_cli.studies.tuning import Setting
 
 TRACE = (
     "What to train on, repeatable: a trace as in `replay`; or grid, the paper's nine bursty traces at the same utilisation "
@@ -53,29 +53,28 @@ def tune(
     """
     from superserve_cli import console, policies
     from superserve_cli.core import files
-    from superserve_cli.studies import tuned, tuning
-    from superserve_cli.studies.courses import Course
+    from superserve_cli.studies import tuning
 
     path = out or Path("policy.json")
     if budget:
         files.claim(path, overwrite)
     setting = _setting(profile, workers, slo_ms, late, service, subnets, attainment)
-    course = Course(trace or ["bursty"], load or (), mean_qps or (), duration, seed, seeds)
+    course = tuning.Course(trace or ["bursty"], load or (), mean_qps or (), duration, seed, seeds)
     training, validation = tuning.judges(setting, course)
-    console.note(tuned.announced(training))
+    console.note(tuning.announced(training))
     with console.waiting("compiling the simulator (the first time only)"):
         from superserve_cli.engine.simulator import warm_up
 
         warm_up()
     with console.progress("tuning") as progress:
         found = tuning.tune(training, validation, start=start, budget=budget, seed=seed, progress=progress)
-    told = tuned.told(found, training, validation)
+    told = tuning.told(found, training, validation)
     if budget:
         policies.save(path, found.table, workers=workers, slo_ns=setting.slo_ns, provenance={**told, "course": asdict(course)})
     if json:
         console.as_json({"out": str(path) if budget else None, **told})
     else:
-        console.table("", tuned.COLUMNS, tuned.rows(told))
+        console.table("", tuning.COLUMNS, tuning.rows(told))
     if budget:
         console.note(f"written: {path}, which --policy {path} takes on the profile {setting.profile.metadata.get('name')}")
     if found.interrupted:
@@ -86,7 +85,7 @@ def _setting(
     profile: str | None, workers: int, slo_ms: float | None, late: str, service: str | None, subnets: str | None, attainment: float
 ) -> "Setting":
     from superserve_cli import engine, profiles, traces
-    from superserve_cli.studies.judging import Setting
+    from superserve_cli.studies.tuning import Setting
 
     served = profiles.load(profile).served(subnets)
     slo_ns = served.default_slo_ns() if slo_ms is None else traces.slo_ns(slo_ms)

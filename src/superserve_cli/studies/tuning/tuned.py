@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.reports.notation import UNKNOWN
-from superserve_cli.studies.judging import Judge, Score
-from superserve_cli.studies.tuning import SHOWN, Tuned
+from superserve_cli.studies.tuning.judging import Judge, Score
+from superserve_cli.studies.tuning.search import SHOWN, Tuned
 
 COLUMNS: Final = ("policy", "train.\ngap", "train.\natt. %", "valid.\nutil. %", "valid.\ngap", "valid.\nbehind", "valid.\natt. %")
 RIVALS: Final = tuple(name for name in SHOWN if name != "price")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.policies import DROP, DecisionTable, grid
-from superserve_cli.policies.table import LONG_AGO
+from superserve_cli.policies.table import LATER, LONG_AGO
 from superserve_cli.profiles import Profile
 from superserve_cli.traces import Trace
 
@@ -21,7 +21,7 @@ Cells = NDArray[np.int64]
 
 
 class Board:
-    """The cells of a table of `profile`, (slacks, depths), each a choice that fits the lower edge of its row, or DROP."""
+    """The cells of a table of `profile`, (slacks, depths), each a choice that fits the lower edge of its row, LATER or DROP."""
 
     def __init__(self, profile: Profile, slo_ns: int, deepest: int) -> None:
         plans = [plan for row in profile.plan for plan in row]
@@ -44,7 +44,7 @@ class Board:
         return DecisionTable(name, self._profile, tuple(slacks), tuple(depths), tuple(zip(*columns, strict=True)))
 
     def moved(self, cells: Cells, random: np.random.Generator) -> Cells:
-        """The same cells but for a patch that takes its neighbours' choices, or one choice for all of it, wherever that fits."""
+        """The same cells but for a patch that takes its neighbours' choices, or one for all of it (or waits), wherever that fits."""
         rows = _stretch(random, HIGHEST_PATCH, len(self.slack_ns))
         columns = _stretch(random, WIDEST_PATCH, len(self.depth))
         patch = np.ix_(rows, columns)
@@ -60,7 +60,7 @@ class Board:
         return cells[np.ix_((rows + down).clip(0, len(cells) - 1), (columns + right).clip(0, len(self.depth) - 1))]
 
     def _other(self, random: np.random.Generator) -> int:
-        return int(random.integers(0, len(self._plans) - 2))
+        return LATER if random.random() < 1 / 3 else int(random.integers(0, len(self._plans) - 2))
 
 
 def _stretch(random: np.random.Generator, longest: int, end: int) -> Cells:

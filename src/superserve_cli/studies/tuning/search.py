@@ -12,9 +12,9 @@ import numpy as np
 from superserve_cli.core.nouns import Progress
 from superserve_cli.errors import BadOption
 from superserve_cli.policies import DecisionTable, compile, finished, named
-from superserve_cli.studies.courses import Course
-from superserve_cli.studies.judging import Judge, Score, Setting
-from superserve_cli.studies.moves import Board, deepest, longest_slo_ns
+from superserve_cli.studies.tuning.courses import Course
+from superserve_cli.studies.tuning.judging import Judge, Score, Setting
+from superserve_cli.studies.tuning.moves import Board, deepest, longest_slo_ns
 
 SHOWN: Final = ("price", "slackfit", "max-batch", "max-accuracy")
 """What a tuned policy is set beside."""

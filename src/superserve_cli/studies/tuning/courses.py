@@ -7,7 +7,7 @@ from typing import Any
 from superserve_cli import traces
 from superserve_cli.errors import BadOption
 from superserve_cli.profiles import Profile
-from superserve_cli.studies import grid
+from superserve_cli.studies.tuning import grid
 from superserve_cli.traces import Trace
 
 DEFAULT_LOAD = 0.9
