@@ -1,6 +1,7 @@
 """`reproduction.md`: the paper's claims, our figures on each profile under each late rule, and what every policy did."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Final
 
@@ -89,7 +90,8 @@ def quantity(claim: Claim, value: float | None, signed: bool = False) -> str:
 
 def _definitions(found: Results) -> Iterator[str]:
     asked = found.asked
-    source = "the synthetic `azure`" if asked.azure == AZURE else "a real file of the Azure Functions trace of 2019"
+    file = Path(asked.azure.partition(":")[2]).name
+    source = "the synthetic `azure`" if asked.azure == AZURE else f"`{file}`, a real file of the Azure Functions trace of 2019"
     scale = (
         "Durations are those of the paper, or 60 s where it gives none."
         if asked.seconds == SECONDS
