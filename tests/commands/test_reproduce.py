@@ -85,7 +85,7 @@ def test_a_folder_of_something_else_is_left_alone(capsys: pytest.CaptureFixture[
 def test_a_real_file_of_azure_takes_the_place_of_the_synthetic_trace() -> None:
     minutes = ",".join(str(minute) for minute in range(1, 5))
     Path("azure.csv").write_text(f"HashOwner,HashApp,HashFunction,Trigger,{minutes}\no,a,f,http,10,30,10,20\n")
-    assert reproduce("maf", "--azure", "azure.csv") == 0
+    assert reproduce("maf", "--azure", str(Path("azure.csv").absolute())) == 0
     page = Path("r/reproduction.md").read_text()
-    assert "a real file of the Azure Functions trace of 2019" in page
-    assert "azure.csv" not in page
+    assert "`azure.csv`, a real file of the Azure Functions trace of 2019" in page
+    assert str(Path.cwd()) not in page
