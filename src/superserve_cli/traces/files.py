@@ -32,8 +32,8 @@ HINT: Final = "write one with `superserve trace`"
 CSV_HINT: Final = "a CSV trace has a header with arrival_ns or arrival_s, and optionally slo_ms, tenant, model, min_accuracy, size"
 CSV_COLUMNS: Final = {**REQUIRED, **OPTIONAL, "arrival_s": pa.float64(), "slo_ms": pa.float64()}
 ORIGIN_HINT: Final = "arrivals count from the trace's own origin, and ascend"
-FURTHEST_NS: Final = 2**62
-"""Arrivals and SLOs stay below this, so that a deadline fits int64."""
+FURTHEST_NS: Final = 2**60
+"""Arrivals and SLOs stay below this, 36 years, so that a simulation's sums of them fit int64; an arrival since 1970 is beyond it."""
 
 
 def save(path: Path, trace: Trace) -> None:
