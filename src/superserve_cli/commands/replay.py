@@ -214,6 +214,7 @@ def _write(folder: Path, runs: list["Run"]) -> dict[str, Any]:
     """One run in the folder itself, or several beside each other with a comparison of all."""
     from superserve_cli import console, reports
 
+    reports.clear_folder(folder)
     if len(runs) == 1:
         return reports.write_run(folder, runs[0])
     with console.progress("reporting") as progress:
