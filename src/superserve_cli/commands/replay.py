@@ -77,7 +77,7 @@ def replay(
     else:
         console.table("", reports.NARROW, reports.narrow_rows(policies), caption="\n".join(summary.get("notes", [])))
         if tenants := reports.tenant_rows(policies[:BEST], MOST_TENANTS):
-            console.table("", reports.TENANTS, tenants)
+            console.table("", reports.TENANTS, tenants, labels=2)
     for sentence in reports.rejected(runs):
         console.warn(sentence)
     for problem in [problem for run in runs for problem in run.manifest["problems"]]:

@@ -44,4 +44,4 @@ def scale(
         console.as_json(scaling.as_json(cluster, found))
     else:
         title = f"{mean_qps:,.0f} requests/s on {workers} workers, SLO {slo_ms:g} ms, late rule {late}, {seeds} x {duration:g} s"
-        console.table(title, scaling.COLUMNS, scaling.rows(found))
+        console.table(title, scaling.COLUMNS, scaling.rows(found), labels=3)
