@@ -6,7 +6,7 @@ SUPERSERVE := $(BIN)/superserve
 PORT ?= 8321
 READY := $(VENV)/ready
 
-.PHONY: test demo check bench gpu docs format clean
+.PHONY: test demo check bench gpu docs reproduction format clean
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -44,6 +44,12 @@ gpu:
 
 docs: $(READY)
 	$(BIN)/python docs/make_cli.py
+
+# The paper's experiments anew, and their page. AZURE names an invocation file of Azure Functions 2019 to take the synthetic trace's place.
+reproduction: $(READY)
+	$(SUPERSERVE) reproduce --overwrite --out runs/reproduction $(if $(AZURE),--azure $(AZURE))
+	rm -rf docs/reproduction
+	cp -r runs/reproduction/reproduction.md runs/reproduction/reproduction docs/
 
 format: $(READY)
 	$(BIN)/ruff check --fix src tests docs

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from superserve_cli import supernet
+from superserve_cli import profiles, supernet
 from superserve_cli.app import run
 from superserve_cli.core import outcomes
 from superserve_cli.core.outcomes import STATUSES
+from superserve_cli.engine import recording
+from superserve_cli.policies import named
 from superserve_cli.serving.load import replay
 from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
 from superserve_cli.supernet.onnx import export_subnet, export_whole
@@ -79,7 +81,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def server(profile: Path) -> Iterator[Served]:
-    served = Served(profile)
+    served = Served(profile, "--record", str(profile.parent / "events.parquet"))
     yield served
     served.stop()
 
@@ -151,7 +153,7 @@ def test_a_body_that_no_batch_could_need_is_not_even_read(server: Served) -> Non
     assert (got, list(json.loads(answer))) == (413, ["error"])
 
 
-def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind(server: Served) -> None:
+def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind(server: Served, profile: Path) -> None:
     body = json.dumps(asked()).encode()
     head = f"POST {MODEL}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     workers = server.children()
@@ -172,6 +174,10 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
     assert manifest["kind"] == "live"
     assert {"met", "dropped"} <= {STATUSES[status] for status in run.status}
     assert (server.out / "report.html").exists()
+    kept = recording.read(server.out.parent / "events.parquet")
+    assert {"restore", "arrive", "dispatch", "drop", "complete"} <= set(kept.table["event"].to_pylist())
+    assert recording.first_difference(kept, kept.engine(profiles.load(profile), named("slackfit"))) is None
+    assert recording.first_difference(kept, kept.engine(profiles.load(profile), named("infaas"))) is not None
 
 
 WORDS = {"name": "input", "datatype": "INT64", "shape": [1, 6], "data": [3, 1, 19, 4, 0, 0]}

@@ -117,8 +117,14 @@ def test_a_policy_that_waits_for_a_full_batch_runs_it_when_it_is_full() -> None:
 
 
 def test_who_waits_forever_fails_at_the_deadline() -> None:
-    ended = simulate(at(0), ONE, policy(lambda slack, depth: WAIT), workers=1, slo_ns=1)
+    ended = simulate(at(0), ONE, policy(lambda slack, depth: WAIT), workers=1, slo_ns=1, late="drop")
     assert (ended.status.tolist(), ended.ended_ns.tolist()) == ([FAILED], [100])
+
+
+def test_who_waits_is_shed_when_its_slack_falls_below_what_the_rule_allows() -> None:
+    ended = simulate(at(0), ONE, policy(lambda slack, depth: WAIT), workers=1, slo_ns=1, late="shed")
+    # alone it takes 10; and 2 * 1 * 20 > 3 * slack * 1 * 4 from a slack of 3 on
+    assert (ended.status.tolist(), ended.ended_ns.tolist()) == ([DROPPED], [97])
 
 
 def test_admission_counts_one_after_another_on_the_first_free_clock() -> None:
@@ -140,7 +146,14 @@ def test_what_a_lost_worker_had_taken_ahead_is_run_by_another() -> None:
     ahead = policy(lambda slack, depth: Choice("a", 1) if slack >= 10 else None, ahead_ns=50)
     ended = simulate(at(0, 1, 2), ONE, ahead, workers=2, slo_ns=1, faults=[(5, 0, False)])
     assert ended.worker.tolist() == [1, 1, 1]
-    assert ended.start_ns.tolist() == [5, 15, 25]
+    assert ended.start_ns.tolist() == [11, 1, 21]
+
+
+def test_no_worker_takes_ahead_what_another_could_start_sooner() -> None:
+    ahead = policy(lambda slack, depth: Choice("a", 1) if slack >= 10 else None, ahead_ns=50)
+    ended = simulate(at(0, 1, 2), ONE, ahead, workers=2, slo_ns=1)
+    assert ended.worker.tolist() == [0, 1, 0]
+    assert ended.start_ns.tolist() == [0, 1, 10]
 
 
 def test_the_pair_that_must_start_first_goes_first_and_older_requests_are_dropped() -> None:
@@ -192,6 +205,21 @@ def test_a_control_loop_sees_what_has_arrived_and_a_worker_that_gets_another_mod
     ended = simulate(at(0, 5, 40), ONE, loop, workers=1, slo_ns=1)
     assert seen[:2] == [Seen(5, 1, 0), Seen(25, 2, 1)]  # at 5 the loop comes before the arrival
     assert ended.start_ns.tolist() == [0, 40, 50]  # busy until 10, loading until 40
+
+
+def test_a_worker_that_is_lost_while_it_loads_must_load_anew() -> None:
+    one = Policy("mine", lambda profile, workers: lambda slack, depth: Choice("a", 1))
+    loop = Policy("mine", one.build, control=lambda *_: Control((one, one), tick=lambda seen: [1], first_ns=5, period_ns=20, load_ns=30))
+    ended = simulate(at(6), ONE, loop, workers=1, slo_ns=1, faults=[(10, 0, False), (12, 0, True)])
+    assert ended.start_ns.tolist() == [42]
+
+
+def test_loading_is_no_batch_that_feedback_follows() -> None:
+    one = Policy("mine", lambda profile, workers: lambda slack, depth: Choice("a", 1))
+    pair = Policy("mine", lambda profile, workers: lambda slack, depth: Choice("a", 2))
+    loop = Control((one, one, pair), met=(0, 2, 2), late=(0, 2, 2), tick=lambda seen: [1], first_ns=5, period_ns=1000, load_ns=30)
+    ended = simulate(at(0, 20, 20, 20), ONE, Policy("mine", one.build, control=lambda *_: loop), workers=1, slo_ns=1)
+    assert ended.start_ns.tolist() == [0, 40, 50, 50]  # in mode 1 once it has loaded, and in mode 2 after a batch of mode 1
 
 
 def test_peers_with_a_memory_are_refused_by_the_live_engine() -> None:

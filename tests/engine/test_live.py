@@ -2,11 +2,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superserve_cli.core.nouns import Request
+from superserve_cli.core.nouns import WAIT, Choice, Choose, Request
 from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.engine import Dispatch, Drop, Engine, Wait
 from superserve_cli.engine.simulator import simulate
-from superserve_cli.policies import named
+from superserve_cli.policies import Policy, named
 from superserve_cli.profiles import Profile
 from superserve_cli.traces.trace import Trace
 from tests.engine.test_simulator import REQUESTS, SMALL, profiles
@@ -14,24 +14,45 @@ from tests.engine.test_simulator import REQUESTS, SMALL, profiles
 Ended = dict[int, tuple[str, int, str | None, int]]
 
 
-def live(profile: Profile, requests: list[Request], workers: int, late: str) -> Ended:
+def patient(profile: Profile, workers: int) -> Choose:
+    """The fastest subnet, in batches that are full, or whose head can wait no longer."""
+    subnet = profile.subnets[0]
+
+    def choose(slack_ns: int, depth: int) -> Choice | None:
+        fits = [size for size in profile.batch_sizes if profile.plan_ns(subnet, size) <= slack_ns]
+        if depth < profile.largest and slack_ns > profile.plan_ns(subnet, profile.largest):
+            return WAIT
+        return Choice(subnet, max(fits)) if fits else None
+
+    return choose
+
+
+PATIENT = Policy("patient", patient)
+
+
+def live(profile: Profile, policy: Policy, requests: list[Request], workers: int, late: str) -> Ended:
     """A live engine driven over the same virtual time as the simulator; request -> (status, finish, subnet, worker)."""
-    engine = Engine(profile, named("slackfit"), late, workers)
+    engine = Engine(profile, policy, late, workers)
     for worker in range(workers):
         engine.restore(worker)
     ended: Ended = {}
     busy: dict[int, int] = {}
     coming = list(requests)
-    while coming or busy:
-        now = min([*busy.values(), *(r.arrival_ns for r in coming[:1])])
+    wakes: list[int] = []
+    while coming or busy or wakes:
+        now = min([*busy.values(), *wakes, *(r.arrival_ns for r in coming[:1])])
         done = sorted(worker for worker, finish in busy.items() if finish == now)
         if done:
             del busy[done[0]]
             engine.complete(done[0])
-        else:
+        elif now not in wakes:
             engine.arrive(coming.pop(0))
+        wakes = []
         while decision := engine.decide(now):
-            assert not isinstance(decision, Wait)
+            if isinstance(decision, Wait):
+                assert decision.until_ns > now
+                wakes = [decision.until_ns]
+                break
             if isinstance(decision, Drop):
                 ended[decision.request.id] = ("dropped", -1, None, -1)
                 continue
@@ -43,17 +64,24 @@ def live(profile: Profile, requests: list[Request], workers: int, late: str) -> 
 
 
 @settings(max_examples=150, deadline=None)
-@given(profiles(), REQUESTS, st.integers(1, 3), st.sampled_from(["drop", "shed", "serve"]), st.booleans())
+@given(
+    profiles(),
+    st.sampled_from([named("slackfit"), PATIENT]),
+    REQUESTS,
+    st.integers(1, 3),
+    st.sampled_from(["drop", "shed", "serve"]),
+    st.booleans(),
+)
 def test_the_live_engine_decides_as_the_simulator_does(
-    profile: Profile, arrivals: list[tuple[int, int]], workers: int, late: str, floors: bool
+    profile: Profile, policy: Policy, arrivals: list[tuple[int, int]], workers: int, late: str, floors: bool
 ) -> None:
     arrivals = sorted(arrivals, key=lambda a: a[0])
     floor = np.array([0.55 if floors and i % 3 == 0 else 0.0 for i in range(len(arrivals))])
-    reachable = np.array([Engine(profile, named("slackfit"), late, 1).reaches(f) for f in floor])
+    reachable = np.array([Engine(profile, policy, late, 1).reaches(f) for f in floor])
     requests = [Request(i, a, a + slo, float(floor[i])) for i, (a, slo) in enumerate(arrivals) if reachable[i]]
     trace = Trace(np.array([a for a, _ in arrivals], np.int64), slo_ns=np.array([s for _, s in arrivals], np.int64), min_accuracy=floor)
-    simulated = simulate(trace, profile, named("slackfit"), workers=workers, slo_ns=1, late=late)
-    happened = live(profile, requests, workers, late)
+    simulated = simulate(trace, profile, policy, workers=workers, slo_ns=1, late=late)
+    happened = live(profile, policy, requests, workers, late)
     for i in np.flatnonzero(reachable).tolist():
         subnet = None if simulated.subnet[i] < 0 else simulated.subnets[simulated.subnet[i]]
         assert happened[i] == (STATUSES[simulated.status[i]], simulated.finish_ns[i], subnet, simulated.worker[i])

@@ -23,6 +23,22 @@ def test_a_table_answers_as_its_policy_does(profile: Profile, name: str, slack_n
     assert compile(policy, profile, 2)(slack_ns, depth) == policy.build(own, 2)(slack_ns, depth)
 
 
+@settings(max_examples=100, deadline=None)
+@given(profiles(), st.sampled_from(NAMES), st.integers(1, 100), st.integers(1, 100))
+def test_a_table_answers_as_its_policy_does_on_both_sides_of_every_breakpoint(profile: Profile, name: str, first: int, second: int) -> None:
+    compared = {first: Choice(profile.subnets[0], 1), second: Choice(profile.subnets[-1], 4)}
+
+    def deep(slack: int, depth: int) -> Choice | None:
+        return next((choice for edge, choice in compared.items() if slack >= edge and depth > edge), None)
+
+    own, by_depth = named(name).restrict(profile), Policy("mine", lambda profile, workers: deep)
+    for policy, served in ((named(name), own), (by_depth, profile)):
+        table, choose = compile(policy, profile, 2), policy.build(served, 2)
+        slacks = {edge + step for edge in table.slack_ns[1:] for step in (-1, 0, 1)}
+        depths = {max(1, edge + step) for edge in table.depth for step in (-1, 0, 1)}
+        assert all(table(slack, depth) == choose(slack, depth) for slack in slacks for depth in depths)
+
+
 @settings(max_examples=200, deadline=None)
 @given(profiles(), st.sampled_from(NAMES), st.integers(-50, 200))
 def test_every_choice_fits_the_slack(profile: Profile, name: str, slack_ns: int) -> None:

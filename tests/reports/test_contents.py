@@ -7,7 +7,11 @@ import pytest
 
 from superserve_cli import profiles, reports
 from superserve_cli.core.files import write_table
+from superserve_cli.core.nouns import Request
+from superserve_cli.engine import recording
+from superserve_cli.engine.recording import Recorder
 from superserve_cli.errors import BadFile
+from superserve_cli.policies import named
 from superserve_cli.reports.contents import _metadata
 from tests.reports.runs import keep, steady
 
@@ -47,6 +51,21 @@ def test_a_trace_shows_how_bursty_it_is(tmp_path: Path, name: str) -> None:
     assert ("requests", "3") in found.rows
     assert found.data["requests"] == 3
     assert dict(found.facts)["source"].startswith("file:" if name == "t.csv" else "poisson")
+
+
+def test_a_recording_shows_what_happened_how_often(tmp_path: Path) -> None:
+    profile = profiles.load("modelled").served()
+    engine = Recorder(profile, named("slackfit"), "drop", 1, lambda: 2_500_000_000)
+    engine.restore(0)
+    for id in range(3):
+        engine.arrive(Request(id, 0, 10**9))
+        engine.decide(0)
+    recording.write(tmp_path / "events.parquet", engine.recording())
+    found = reports.contents(tmp_path / "events.parquet")
+    assert found.kind == "recording of a server's decisions"
+    assert {("rows", "7 events and decisions in 2.5 s"), ("policy", "slackfit"), ("workers", "1")} <= set(found.facts)
+    assert {("arrive", "3"), ("dispatch", "1"), ("nothing", "2"), ("lose", "0")} <= set(found.rows)
+    assert json.dumps(found.data)
 
 
 def test_a_run_shows_its_manifest_and_figures(tmp_path: Path) -> None:

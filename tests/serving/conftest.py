@@ -9,6 +9,7 @@ import pytest
 from superserve_cli import policies
 from superserve_cli.core.nouns import ms_to_ns
 from superserve_cli.engine import Engine
+from superserve_cli.engine.recording import Recorder
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.clock import VirtualClock
 from superserve_cli.serving.http import Site
@@ -71,7 +72,13 @@ class World:
     """A server on virtual time: sleepers for workers, nothing underneath."""
 
     def __init__(
-        self, workers: int = 1, policy: str = "max-accuracy", late: str = "drop", max_queue: int = 100, overhead_ms: float = 0
+        self,
+        workers: int = 1,
+        policy: str = "max-accuracy",
+        late: str = "drop",
+        max_queue: int = 100,
+        overhead_ms: float = 0,
+        recorded: bool = False,
     ) -> None:
         self.profile = Profile(
             tuple(LATENCIES_MS),
@@ -82,7 +89,8 @@ class World:
         self.clock = VirtualClock()
         self.metrics = Metrics()
         self.ledger = Ledger(self.profile.subnets, self.profile.accuracies)
-        engine = Engine(self.profile, policies.named(policy), late, workers)
+        asked = self.profile, policies.named(policy), late, workers
+        self.engine = engine = Recorder(*asked, self.clock.now_ns) if recorded else Engine(*asked)
         self.links = [SleepLink(i, self.profile, self.clock, ms_to_ns(overhead_ms)) for i in range(workers)]
         self.router = Router(engine, self.links, self.clock, self.metrics, self.ledger, max_queue)
         self.router.overhead_ns = 0

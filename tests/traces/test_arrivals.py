@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.traces import arrivals
+from superserve_cli.traces.ramp import Ramp
 
 SECONDS = st.floats(0.5, 30)
 RATES = st.floats(1, 2000)
@@ -78,3 +79,43 @@ def test_a_renewal_process_in_equilibrium_has_no_arrival_too_many() -> None:
 def test_a_process_of_unit_variation_is_poisson() -> None:
     windows = np.bincount(arrivals.gamma(rng(2), 1000, 100 * NS_PER_S, 1.0) // (NS_PER_S // 10))
     assert windows.var() / windows.mean() == pytest.approx(1, abs=0.15)
+
+
+RAMPS = st.builds(Ramp, start=st.floats(1, 2000), end=st.floats(1, 2000), acceleration=st.floats(1, 1e5))
+
+
+def test_a_ramp_expects_the_area_under_its_rate() -> None:
+    # two seconds from 100/s to 300/s, mean 200/s, then 300/s
+    assert Ramp(100, 300, 100).expected(1) == 150
+    assert Ramp(100, 300, 100).expected(5) == 400 + 900
+    assert Ramp(300, 100, 100).expected(5) == 400 + 300
+
+
+@given(ramp=RAMPS, at=st.lists(st.floats(0, 100), min_size=1))
+def test_the_time_until_which_a_number_is_expected_is_the_inverse_of_the_number(ramp: Ramp, at: list[float]) -> None:
+    counts = np.array([ramp.expected(t) for t in at])
+    assert ramp.when(counts) == pytest.approx(np.array(at), rel=1e-6, abs=1e-6)
+
+
+@given(ramp=RAMPS, seconds=SECONDS, seed=SEEDS, cv2=st.floats(0, 16))
+def test_an_accelerating_process_has_the_expected_number_in_each_half(ramp: Ramp, seconds: float, seed: int, cv2: float) -> None:
+    duration_ns = round(seconds * NS_PER_S)
+    times = arrivals.accelerating(rng(seed), ramp, duration_ns, cv2)
+    first = ramp.expected(seconds / 2)
+    assert well_formed(times, duration_ns)
+    for count, expected in ((int((times < duration_ns // 2).sum()), first), (len(times), ramp.expected(seconds))):
+        assert within(count, expected, expected * cv2 + 16 * cv2**2)
+
+
+def test_without_variation_an_accelerating_process_is_its_expected_number_to_one() -> None:
+    times = arrivals.accelerating(rng(3), Ramp(100, 300, 100), 5 * NS_PER_S, 0.0)
+    assert [int((times < t * NS_PER_S).sum()) for t in (1, 2, 5)] == pytest.approx([150, 400, 1300], abs=1)
+
+
+@pytest.mark.parametrize("cv2", [0.5, 8.0])
+def test_the_gaps_of_an_accelerating_process_have_the_variation_asked_for_in_operational_time(cv2: float) -> None:
+    ramp = Ramp(2500, 7400, 250)
+    seconds = arrivals.accelerating(rng(4), ramp, 60 * NS_PER_S, cv2) / NS_PER_S
+    gaps = np.diff([ramp.expected(t) for t in seconds])
+    assert gaps.mean() == pytest.approx(1, rel=0.03)
+    assert gaps.std() == pytest.approx(np.sqrt(cv2), rel=0.03)

@@ -3,19 +3,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from superserve_cli import traces
 from superserve_cli.errors import BadOption, SuperserveError, Unknown
 
-GENERATORS = ["azure", "poisson", "bursty", "bursty:2"]
+GENERATORS = ["azure", "poisson", "bursty", "bursty:2", "time-varying", "time-varying:5000"]
 
 
 @given(spec=st.sampled_from(GENERATORS), qps=st.floats(20, 3000), seconds=st.floats(0.5, 10), seed=st.integers(0, 2**40))
 def test_generated_arrivals_are_sorted_inside_the_duration_and_come_at_the_rate_asked_for(
     spec: str, qps: float, seconds: float, seed: int
 ) -> None:
+    assume(not spec.startswith("time-varying") or qps * seconds > 400)  # gaps of CV^2 8 and no base: few arrivals may be none
     trace = traces.load(spec, qps=qps, duration_s=seconds, seed=seed)
     assert trace.arrival_ns.dtype == np.int64
     assert np.all(np.diff(trace.arrival_ns) >= 0)
@@ -37,7 +38,7 @@ def test_what_is_not_asked_for_is_a_minute_of_a_thousand_requests_per_second_fro
     assert trace.source == "poisson"
 
 
-@pytest.mark.parametrize("spec", ["", "azur", "poisson:3", "file", "file:", "azure:", "bursty:", "FILE:x", "Poisson"])
+@pytest.mark.parametrize("spec", ["", "azur", "poisson:3", "file", "file:", "azure:", "bursty:", "time-varying:", "FILE:x", "Poisson"])
 def test_an_unknown_trace_is_refused_with_what_exists(spec: str) -> None:
     with pytest.raises(Unknown) as refused:
         traces.load(spec)
@@ -69,6 +70,14 @@ NAN, INF = float("nan"), float("inf")
         *[("bursty", {"base_share": value}, "--base-share") for value in (-0.1, 1.1, NAN)],
         ("bursty:x", {}, "'x' in bursty:x is not a number"),
         ("bursty:-1", {}, "CV.2 is -1"),
+        ("time-varying:x", {}, "'x' in time-varying:x is not a number"),
+        *[(f"time-varying:{value}", {}, "acceleration in time-varying") for value in (0, -250, "nan", "inf")],
+        *[("time-varying", {"start_qps": value}, "--start-qps") for value in (0, -1, NAN, INF)],
+        *[("time-varying", {"end_qps": value}, "--end-qps") for value in (0, -1, NAN, INF)],
+        *[("time-varying", {"qps": value}, "--mean-qps") for value in (0, -1, NAN, INF)],
+        ("time-varying", {"qps": 1e9}, "6e.10 requests, more than"),
+        ("bursty", {"start_qps": 1.0}, "--start-qps cannot go with"),
+        ("time-varying", {"base_share": 0.5}, "--base-share cannot go with"),
         ("bursty:4", {"cv2": 4.0}, "both give"),
         ("poisson", {"cv2": 4.0}, "--cv2 cannot go with"),
         ("azure", {"base_share": 0.5}, "--base-share cannot go with"),
@@ -97,3 +106,13 @@ def test_an_slo_fills_only_what_is_empty(tmp_path: Path) -> None:
     assert filled.slo_ns is not None
     assert filled.slo_ns.tolist() == [36_000_000, 20_000_000]
     assert traces.load("poisson", qps=10).with_slo(5).deadlines_ns(1)[0] == traces.load("poisson", qps=10).arrival_ns[0] + 5
+
+
+def test_a_time_varying_trace_is_the_papers_unless_a_mean_rate_is_asked_for_which_scales_rates_and_not_time() -> None:
+    papers = traces.load("time-varying:500", duration_s=20)
+    assert {name: papers.metadata[name] for name in ("start", "end", "acceleration")} == {"start": 2500, "end": 7400, "acceleration": 500}
+    # 9.8 s from 2500/s to 7400/s, then 10.2 s at 7400/s
+    assert papers.metadata["qps"] == pytest.approx((9.8 * 4950 + 10.2 * 7400) / 20)
+    scaled = traces.load("time-varying:500", duration_s=20, qps=papers.metadata["qps"] / 10)
+    assert scaled.metadata["acceleration"] == pytest.approx(50)
+    assert scaled.metadata["end"] == pytest.approx(740)

@@ -18,6 +18,7 @@ VERBS = (
     "capacity",
     "tune",
     "scale",
+    "reproduce",
     "inspect",
     "list",
     "bench",

@@ -6,7 +6,7 @@ import typer
 if TYPE_CHECKING:
     from superserve_cli.reports import Contents
 
-WHAT = "A profile (or a shipped one's name), trace, outcomes, policy or exported ONNX file; a run, comparison or SuperNet folder."
+WHAT = "A profile (or a shipped one's name), trace, outcomes, recording, policy or ONNX file; a run, comparison or SuperNet folder."
 LISTED: Final = 24
 """So many subnets of a longer front are shown, evenly spread; JSON has them all."""
 

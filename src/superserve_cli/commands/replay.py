@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from superserve_cli.reports import Run
     from superserve_cli.traces import Trace
 
-TRACE = "azure (synthetic), azure:FILE, poisson, bursty, file:PATH; see `superserve list traces`."
+TRACE = "azure (synthetic), azure:FILE, poisson, bursty, time-varying, file:PATH; see `superserve list traces`."
 LOAD = "Offered rate / the rate that the median served subnet sustains at the largest batch on all workers [default: 0.9]."
 DEFAULT_LOAD = 0.9
 DEFAULT_WORKERS = 8

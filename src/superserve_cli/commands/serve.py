@@ -28,7 +28,8 @@ def serve(
     port: Annotated[int, typer.Option(help="Where to listen; 0 picks a free port.", min=0, max=65535)] = 8000,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
     out: Annotated[Path | None, typer.Option(help="A folder for the run's outcomes and report, written at the end.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
+    record: Annotated[Path | None, typer.Option(help="A Parquet file for every event and decision, written at the end.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out, and the file of --record.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the address and what goes wrong.")] = False,
 ) -> None:
     """Serve a SuperNet over HTTP (Open Inference Protocol v2), within each request's deadline.
@@ -37,6 +38,8 @@ def serve(
     answers what is queued and ends. Metrics for Prometheus are at /metrics.
     """
     from superserve_cli import console, policies, profiles, reports
+    from superserve_cli.core import files
+    from superserve_cli.engine import recording
     from superserve_cli.errors import BadOption
     from superserve_cli.reports import manifest
     from superserve_cli.serving.server import Settings
@@ -56,11 +59,18 @@ def serve(
         port=port,
         max_queue=max_queue,
         record=out is not None,
+        events=record is not None,
     )
     if out is not None:
         reports.claim_folder(out, overwrite)
+    if record is not None:
+        files.claim_parquet(record, overwrite)
     _log(quiet)
     server = _run(settings, quiet)
+    if record is not None and (recorded := server.recording()) is not None:
+        recording.write(record, recorded)
+        if not quiet:
+            console.note(f"{len(recorded)} events and decisions, written to {record}")
     outcomes = server.outcomes()
     if out is None or outcomes is None:
         return

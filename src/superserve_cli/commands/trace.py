@@ -5,7 +5,7 @@ import typer
 
 NAME_HELP = (
     "azure (SYNTHETIC: made up from published statistics of Azure Functions), azure:FILE (a real invocation file of the 2019 trace), "
-    "poisson, bursty, file:PATH (a Parquet or CSV trace of your own)."
+    "poisson, bursty, time-varying, file:PATH (a Parquet or CSV trace of your own)."
 )
 
 MIX = "Kinds of requests: a CSV file with the columns share and any of tenant, slo_ms, min_accuracy, size."
@@ -21,9 +21,13 @@ def trace(
     seed: Annotated[int | None, typer.Option(help="What the random numbers start from (default 0).", show_default=False)] = None,
     slo_ms: Annotated[float | None, typer.Option(help="SLO of the requests that have none.", show_default=False)] = None,
     mix: Annotated[Path | None, typer.Option(help=MIX, show_default=False)] = None,
-    cv2: Annotated[float | None, typer.Option(help="bursty: CV^2 of the gamma gaps (default 8).", show_default=False)] = None,
+    cv2: Annotated[float | None, typer.Option(help="bursty, time-varying: CV^2 of the gamma gaps (default 8).", show_default=False)] = None,
     base_share: Annotated[
         float | None, typer.Option(help="bursty: share of the constant base (default 1500/7050).", show_default=False)
+    ] = None,
+    start_qps: Annotated[float | None, typer.Option(help="time-varying: the rate at first (default 2500).", show_default=False)] = None,
+    end_qps: Annotated[
+        float | None, typer.Option(help="time-varying: the rate that it reaches (default 7400).", show_default=False)
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the arrival rate: a .svg, .html or .png file.", show_default=False)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
@@ -42,7 +46,8 @@ def trace(
         files.claim(plot, overwrite)
     slo_ns = None if slo_ms is None else traces.slo_ns(slo_ms)
     kinds = None if mix is None else traces.read_mix(mix)
-    made = traces.load(name, qps=mean_qps, duration_s=duration, seed=seed, cv2=cv2, base_share=base_share, mix=kinds)
+    shape = {"cv2": cv2, "base_share": base_share, "start_qps": start_qps, "end_qps": end_qps}
+    made = traces.load(name, qps=mean_qps, duration_s=duration, seed=seed, mix=kinds, **shape)
     made = made if slo_ns is None else made.with_slo(slo_ns)
     traces.save(out, made)
     if plot:

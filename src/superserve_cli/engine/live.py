@@ -102,9 +102,10 @@ class Engine:
         kind = steps.most_urgent(self._queues, len(self._queues))
         deadline_ns, id = steps.head(self._queues, kind)
         rows, tables = self._rows[id], self._classes.tables
-        choice = steps.decide(tables, self._late, kind, deadline_ns - now_ns, self._depth[kind], rows, len(self._live), ROUTERS)
+        slack_ns, depth, live = deadline_ns - now_ns, self._depth[kind], len(self._live)
+        choice = steps.decide(tables, self._late, kind, slack_ns, depth, rows, live, ROUTERS)
         if choice == steps.WAIT:
-            return Wait(steps.wake_ns(tables, kind, deadline_ns - now_ns, deadline_ns))
+            return Wait(steps.wake_ns(tables, self._late, kind, slack_ns, deadline_ns, depth, live))
         if choice == steps.DROP:
             steps.dequeue(self._queues, self._depth, self._requests, kind)
             return Drop(self._forget(id))
@@ -132,7 +133,7 @@ class Engine:
         steps.discard(self._idle, IDLE, worker, worker)
         batch = self._running.pop(worker, [])
         for request in batch:
-            self.arrive(request)
+            Engine.arrive(self, request)  # it comes back, which is no new event to whoever listens for arrivals
         return batch
 
     def restore(self, worker: int) -> None:

@@ -166,10 +166,23 @@ def sheds(tables: Tables, fastest: int, slack_ns: int, depth: int, live: int) ->
     return 2.0 * depth * tables.plan_ns[fastest + tables.size_of[largest]] > 3.0 * slack_ns * live * largest
 
 
-def wake_ns(tables: Tables, table: int, slack_ns: int, deadline_ns: int) -> int:
-    """When a head that is told to WAIT must be decided anew at the latest: its slack then falls into the table's next lower row."""
+def wake_ns(tables: Tables, late: int, table: int, slack_ns: int, deadline_ns: int, depth: int, live: int) -> int:
+    """When a head that is told to WAIT must be decided anew at the latest: its slack then falls into the table's next lower row.
+
+    Or so far that the head is shed. `depth` counts the waiting rows of all routers, and `live` their workers.
+    """
     row = bisect_right(tables.slack_ns, slack_ns, tables.first[table], tables.last[table]) - 1
-    return min(deadline_ns - tables.slack_ns[row] + 1, NEVER)
+    other_ns = tables.slack_ns[row] - 1
+    if late == SHED_LATE:
+        other_ns = max(other_ns, shed_ns(tables, tables.fallback[table], depth, live))
+    return min(deadline_ns - other_ns, NEVER)
+
+
+def shed_ns(tables: Tables, fastest: int, depth: int, live: int) -> int:
+    """The most slack with which a head is shed."""
+    largest = len(tables.size_of) - 1
+    drained_ns = (2 * depth * tables.plan_ns[fastest + tables.size_of[largest]] - 1) // (3 * live * largest)
+    return min(drained_ns, tables.plan_ns[fastest + tables.size_of[min(depth, largest)]] - 1)
 
 
 def take(queues: Heaps, depth: Slots, requests: Requests, kind: int, size: int, batch: Slots) -> tuple[int, int]:

@@ -57,9 +57,10 @@ class Control(NamedTuple):
     """What a policy's memory may change, see above; with one mode and zeros it changes nothing.
 
     `mode` by worker; `met` and `late` by mode: a worker's next mode after a batch that was in time, or of which a request was late.
-    A worker takes its next batch `ahead_ns` before it is free. A request is refused at its arrival unless the first worker to be free
-    could run it in `admit_ns` (0: no refusals), one after another. `latest_start` is 1 where the pair of request and batch that must
-    start first goes first. `routers` share the workers, each with queues of its own, and `pick` is one of PICKS.
+    A worker may take its next batch `ahead_ns` before it is free; of those that may, the one that could start first does. A request is
+    refused at its arrival unless the first worker to be free could run it in `admit_ns` (0: no refusals), one after another.
+    `latest_start` is 1 where the pair of request and batch that must start first goes first. `routers` share the workers, each with
+    queues of its own, and `pick` is one of PICKS.
     """
 
     mode: Slots
@@ -89,8 +90,8 @@ class State(NamedTuple):
 
     `queues` one heap per class and router, `depth` its waiting rows; `idle` a heap of workers and `busy` a heap of (time, worker),
     both of one. By worker: `ready_ns` when it takes its next batch, `free_ns` when that could start, `tardy` whether its batch holds a
-    late request, `owed_ns` how long it must load before its next batch, `clock_ns` when it would be free of all that was admitted.
-    `batch` is room for the requests of a batch. `at` holds where virtual time stands, at the places named above.
+    late request, `owed_ns` how long it must load before its next batch (negative while it does), `clock_ns` when it would be free of
+    all that was admitted. `batch` is room for the requests of a batch. `at` holds where virtual time stands, at the places named above.
     """
 
     queues: Heaps
@@ -120,13 +121,13 @@ def simulate(
         wake_ns = NEVER
         while waiting > 0 and steps.count(state.idle, 0) > 0:
             kind = picked(queues, len(depth), control.pick, random)
-            worker = steps.head(state.idle, 0)[1]
+            worker = first_free(state, now_ns) if control.ahead_ns > 0 else steps.head(state.idle, 0)[1]
             start_ns = max(now_ns, state.free_ns[worker])
             deadline_ns, id = steps.head(queues, kind)
             table, slack_ns = control.mode[worker] * len(depth) + kind, deadline_ns - start_ns
             choice = steps.decide(tables, late, table, slack_ns, depth[kind], requests.rows[id], live, control.routers)
             if choice == WAIT:
-                wake_ns = steps.wake_ns(tables, table, slack_ns, deadline_ns)
+                wake_ns = steps.wake_ns(tables, late, table, slack_ns, deadline_ns, depth[kind] * control.routers, live)
                 break
             if choice == DROP:
                 drop(queues, depth, requests, kind, now_ns, out)
@@ -137,7 +138,7 @@ def simulate(
                 waiting -= passed
                 for _ in range(passed):
                     drop(queues, depth, requests, kind, now_ns, out)
-            waiting -= run(world, requests, tables, control, state, random, kind, choice, start_ns, now_ns, out)
+            waiting -= run(world, requests, tables, control, state, random, kind, choice, worker, start_ns, now_ns, out)
         done_ns = steps.head(busy, 0)[0] if steps.count(busy, 0) > 0 else NEVER
         arrival_ns = world.arrival_ns[i] if i < len(world.arrival_ns) else NEVER
         happens_ns = min(done_ns, world.fault_ns[f])
@@ -181,12 +182,13 @@ def run(
     random: Random,
     kind: int,
     choice: int,
+    worker: int,
     start_ns: int,
     now_ns: int,
     out: Outcome,
 ) -> int:
-    """The first idle worker takes a batch of a class; of how many requests."""
-    worker = steps.pop(state.idle, 0)
+    """An idle worker takes a batch of a class; of how many requests."""
+    steps.discard(state.idle, 0, worker, worker)
     taken, rows = steps.take(state.queues, state.depth, requests, kind, tables.holds[choice], state.batch)
     cell = steps.runs_as(tables, choice, rows)
     measured = len(world.quantiles_ns) > 0
@@ -196,6 +198,17 @@ def run(
     steps.push(state.busy, 0, state.ready_ns[worker], worker)
     state.tardy[worker] = note(requests, state.batch, taken, start_ns, start_ns + service_ns, cell, worker, out)
     return taken
+
+
+def first_free(state: State, now_ns: int) -> int:
+    """Of the workers that may take a batch ahead of time, the one that could start it first; of equals the lowest."""
+    first, first_ns = NOBODY, NEVER
+    for worker in range(len(state.free_ns)):
+        start_ns = max(now_ns, state.free_ns[worker])
+        if start_ns < first_ns and steps.discard(state.idle, 0, worker, worker):
+            steps.push(state.idle, 0, worker, worker)
+            first, first_ns = worker, start_ns
+    return first
 
 
 def picked(queues: Heaps, kinds: int, pick: int, random: Random) -> int:
@@ -268,8 +281,10 @@ def complete(state: State, control: Control, now_ns: int) -> None:
     if state.owed_ns[worker] > 0:
         load(state, worker, now_ns)
         return
-    mode = control.mode[worker]
-    control.mode[worker] = control.late[mode] if state.tardy[worker] else control.met[mode]
+    if state.owed_ns[worker] == 0:
+        mode = control.mode[worker]
+        control.mode[worker] = control.late[mode] if state.tardy[worker] else control.met[mode]
+    state.owed_ns[worker] = 0
     steps.push(state.idle, 0, worker, worker)
 
 
@@ -283,7 +298,7 @@ def load_the_idle(state: State, now_ns: int) -> None:
 def load(state: State, worker: int, now_ns: int) -> None:
     """A worker that is free and not idle loads what it owes."""
     state.ready_ns[worker] = state.free_ns[worker] = max(now_ns, state.free_ns[worker]) + state.owed_ns[worker]
-    state.owed_ns[worker] = 0
+    state.owed_ns[worker] = -state.owed_ns[worker]
     steps.push(state.busy, 0, state.ready_ns[worker], worker)
 
 
@@ -310,6 +325,7 @@ def change(requests: Requests, state: State, fault: int, arrived: int, now_ns: i
             steps.push(state.idle, 0, ~fault, ~fault)
         return 0
     state.clock_ns[fault] = NEVER
+    state.owed_ns[fault] = abs(state.owed_ns[fault])
     if not steps.discard(state.idle, 0, fault, fault):
         steps.discard(state.busy, 0, state.ready_ns[fault], fault)
     again = 0

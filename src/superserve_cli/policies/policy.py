@@ -58,13 +58,17 @@ class Seen(NamedTuple):
 class Control:
     """The hook for policies with a memory: several tables, its modes, of which each worker looks up one, and what changes which.
 
-    All workers begin in mode 0. After a batch in mode m a worker is in mode `met[m]`, or `late[m]` where a request of the batch was
-    late (as it was, where these are empty). A control loop is `tick`, called at `first_ns` and every `period_ns` from then on; it
-    answers with the mode of each worker, and a worker that gets another one takes nothing new for `load_ns` once it is free.
+    All workers begin in mode 0. The idle worker with the lowest index alone is asked: where its table says WAIT, no other is. After a
+    batch in mode m a worker is in mode `met[m]`, or `late[m]` where a request of the batch was late (as it was, where these are
+    empty). A control loop is `tick`, called at `first_ns` and every `period_ns` from then on, while anything is to come; it answers
+    with the mode of each worker, and a worker that gets another one takes nothing new for `load_ns` once it is free. One that is lost
+    while it loads must load anew when it returns.
 
-    A worker is given its next batch `ahead_ns` before it is free. With `admit_ns`, a request is rejected at its arrival unless the
-    first worker to be free of all that was admitted so far could run it in that time. With `latest_start`, every waiting request asks
-    the table as if it were the head, the one whose batch must start first goes first, and those before it are dropped.
+    A worker is given its next batch `ahead_ns` before it is free, where no other could start sooner, and the slack counts to that
+    start. With `admit_ns`, a request is rejected at its arrival unless the first worker to be free of all that was admitted so far
+    could run it in that time. With `latest_start`, every waiting request asks the table as if it were the head, the one whose batch
+    must start first goes first, and those before it are dropped; but under the late rule `serve`, which drops nobody, the head goes
+    first.
     """
 
     modes: tuple[Policy, ...]

@@ -2,23 +2,26 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from superserve_cli import policies, profiles, traces
 from superserve_cli.core.files import KEY
-from superserve_cli.core.nouns import NS_PER_MS
+from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S
+from superserve_cli.engine import recording
 from superserve_cli.errors import BadFile
 from superserve_cli.reports import comparison, described, folders, markdown, notation
 from superserve_cli.reports.notes import of_accuracies
 from superserve_cli.reports.summary import summarize
 
-KNOWN: Final = "superserve knows profiles, traces, outcomes, policy files, run folders, comparisons, SuperNet folders and ONNX files"
+KNOWN: Final = "superserve knows profiles, traces, outcomes, recordings, policy files, folders of runs and SuperNets, and ONNX files"
 CSV: Final = (".csv", ".csv.gz")
 
 
@@ -54,7 +57,13 @@ def _folder(path: Path) -> Contents:
 
 def _readers(path: Path) -> dict[str, Callable[[Path], Contents]]:
     """How to read each schema; any other is refused by name."""
-    known: dict[str, Callable[[Path], Contents]] = {"profile/1": _profile, "trace/1": _trace, "outcomes/1": _run, "policy/1": _policy}
+    known: dict[str, Callable[[Path], Contents]] = {
+        "profile/1": _profile,
+        "trace/1": _trace,
+        "outcomes/1": _run,
+        "policy/1": _policy,
+        recording.SCHEMA: _recording,
+    }
     if _schema(path) not in known:
         raise BadFile(f"{path} holds {_schema(path)}, which this superserve cannot show", hint=KNOWN)
     return known
@@ -178,6 +187,21 @@ def _run(path: Path) -> Contents:
     facts = [("schema", "outcomes/1"), ("rows", f"{notation.count(len(run.outcomes))} requests"), *described.facts(run)]
     summary = summarize(run)
     return Contents(kind, facts, ("figure", "value"), markdown.figures(summary), {"manifest": dict(run.manifest), "summary": summary})
+
+
+def _recording(path: Path) -> Contents:
+    kept = recording.read(path)
+    counted = Counter(kept.table["event"].to_pylist())
+    seconds = (pc.max(kept.table["time_ns"]).as_py() - pc.min(kept.table["time_ns"]).as_py()) / NS_PER_S if len(kept) else 0.0
+    facts = [
+        ("schema", recording.SCHEMA),
+        ("rows", f"{notation.count(len(kept))} events and decisions in {seconds:.1f} s"),
+        *((name, str(kept.about[name])) for name in ("policy", "late", "workers")),
+        ("profile", str(kept.about["profile"])[:12]),
+    ]
+    rows = [(name, notation.count(counted[name])) for name in recording.NAMES]
+    data = {"about": dict(kept.about), "seconds": seconds, "events": {name: counted[name] for name in recording.NAMES}}
+    return Contents("recording of a server's decisions", facts, ("event", "count"), rows, data)
 
 
 def _comparison(path: Path) -> Contents:

@@ -14,11 +14,12 @@ from typing import Any, Final
 from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.core.outcomes import Outcomes
 from superserve_cli.engine import Engine
+from superserve_cli.engine.recording import Recorder, Recording
 from superserve_cli.errors import Unreachable
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 from superserve_cli.serving import described
-from superserve_cli.serving.clock import LoopClock
+from superserve_cli.serving.clock import Clock, LoopClock
 from superserve_cli.serving.http import MOST_CONNECTIONS, Site
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
@@ -43,7 +44,10 @@ OTHER_FILES: Final = 256
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server is to do: one worker per order; `profile` holds the served subnets only."""
+    """What a server is to do: one worker per order; `profile` holds the served subnets only.
+
+    It may `record` what becomes of each request, and all `events` of its engine with the decisions.
+    """
 
     orders: Sequence[Order]
     profile: Profile
@@ -54,6 +58,7 @@ class Settings:
     port: int = 8000
     max_queue: int = 10_000
     record: bool = False
+    events: bool = False
     longest_drain_s: float = LONGEST_DRAIN_S
 
 
@@ -63,7 +68,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = LoopClock(asyncio.get_running_loop())
-        self._engine = Engine(settings.profile, settings.policy, settings.late, len(settings.orders))
+        self._engine = _engine(settings, self._clock)
         self._metrics = Metrics()
         self._service = Service(self._metrics)
         self._site = Site.of(Routes(self._service), MOST_BODY_BYTES)
@@ -149,6 +154,10 @@ class Server:
         """What became of every request, if that was to be recorded."""
         return self._ledger.outcomes(self._origin_ns) if self._ledger is not None else None
 
+    def recording(self) -> Recording | None:
+        """What the engine was told and what it decided, if that was to be recorded."""
+        return self._engine.recording() if isinstance(self._engine, Recorder) else None
+
     @property
     def pids(self) -> list[int]:
         """The worker processes that run now."""
@@ -158,6 +167,11 @@ class Server:
     def described(self) -> dict[str, Any]:
         """What the server says of itself in its model's metadata; empty before the workers have said who they are."""
         return dict(self._service.described or {})
+
+
+def _engine(settings: Settings, clock: Clock) -> Engine:
+    asked = settings.profile, settings.policy, settings.late, len(settings.orders)
+    return Recorder(*asked, clock.now_ns) if settings.events else Engine(*asked)
 
 
 def _allow_files(wanted: int) -> None:

@@ -5,6 +5,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import NS_PER_S
+from superserve_cli.traces.ramp import Ramp
 
 Arrivals = NDArray[np.int64]
 
@@ -50,15 +51,29 @@ def constant(rng: Generator, qps: float, duration_ns: int) -> Arrivals:
 
 
 def gamma(rng: Generator, qps: float, duration_ns: int, cv2: float) -> Arrivals:
-    """A renewal process in equilibrium with gamma gaps of shape 1/cv2 and scale cv2/rate; without variation it is `constant`.
+    """A renewal process in equilibrium with gamma gaps of shape 1/cv2 and scale cv2/rate; without variation it is `constant`."""
+    if qps == 0 or cv2 < SMALLEST_CV2:
+        return constant(rng, qps, duration_ns)
+    return _whole(_renewals(rng, qps * duration_ns / NS_PER_S, cv2) * (NS_PER_S / qps), duration_ns)
+
+
+def accelerating(rng: Generator, ramp: Ramp, duration_ns: int, cv2: float) -> Arrivals:
+    """Arrivals whose mean rate follows a ramp (SuperServe, section 6): gamma gaps of `cv2` in operational time.
+
+    The time change of `shaped`: a renewal process of unit rate, mapped through the inverse of the expected number until t. Locally its
+    gaps have the mean 1 / rate and the squared coefficient of variation cv2.
+    """
+    count = ramp.expected(duration_ns / NS_PER_S)
+    units = np.arange(np.ceil(count) + 1) + rng.random() if cv2 < SMALLEST_CV2 else _renewals(rng, count, cv2)
+    return _whole(ramp.when(units[units < count]) * NS_PER_S, duration_ns)
+
+
+def _renewals(rng: Generator, count: float, cv2: float) -> NDArray[np.float64]:
+    """A renewal process of mean gap 1 within [0, count), in equilibrium, with gamma gaps.
 
     The first gap is a uniform share of a length-biased one (Cox, Renewal Theory, section 5.2): a process that begins with a whole
     gap has (cv2 - 1) / 2 arrivals too many.
     """
-    if qps == 0 or cv2 < SMALLEST_CV2:
-        return constant(rng, qps, duration_ns)
-    count = qps * duration_ns / NS_PER_S
-    # in units of the mean gap
     now = rng.random() * rng.gamma(1 / cv2 + 1, cv2)
     pieces = []
     while now < count:
@@ -66,7 +81,7 @@ def gamma(rng: Generator, qps: float, duration_ns: int, cv2: float) -> Arrivals:
         pieces.append(now + np.concatenate(([0.0], np.cumsum(gaps[:-1]))))
         now = pieces[-1][-1] + gaps[-1]
     times = np.concatenate(pieces or [np.empty(0)])
-    return _whole(times[times < count] * (NS_PER_S / qps), duration_ns)
+    return np.asarray(times[times < count])
 
 
 def _whole(times_ns: NDArray[np.float64], duration_ns: int) -> Arrivals:

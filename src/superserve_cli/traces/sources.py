@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.traces import arrivals, azure, files
 from superserve_cli.traces.azure_csv import minute_counts
 from superserve_cli.traces.mix import Mix
+from superserve_cli.traces.ramp import PAPER, Ramp
 from superserve_cli.traces.trace import Trace
 
 NAMES: Final = {
@@ -19,6 +20,7 @@ NAMES: Final = {
     "azure:FILE": "a real invocation file of the Azure Functions trace of 2019 (CSV, gzipped or not), compressed; Poisson inside a minute",
     "poisson": "synthetic Poisson arrivals of constant rate",
     "bursty": "synthetic: a constant base and a variant with gamma gaps, CV^2 = 8 (bursty:CV2 for another)",
+    "time-varying": "synthetic: the rate rises from 2500/s to 7400/s at 250/s^2 (time-varying:TAU for another), gamma gaps of CV^2 = 8",
     "file:PATH": "a trace of your own, exactly as it is: Parquet (trace/1), or CSV with arrival_ns or arrival_s",
 }
 DEFAULT_QPS: Final = 1000.0
@@ -53,26 +55,38 @@ def load(
     seed: int | None = None,
     cv2: float | None = None,
     base_share: float | None = None,
+    start_qps: float | None = None,
+    end_qps: float | None = None,
     mix: Mix | None = None,
 ) -> Trace:
     """The trace that a name of NAMES stands for; raises Unknown, BadOption or BadFile.
 
     `qps` is the mean rate (1000); it, `duration_s` (60), `seed` (0) and `mix` belong to generators and are an error for `file:`;
-    `cv2` (8) and `base_share` (1500/7050, the paper's) belong to `bursty` alone.
+    `cv2` (8) belongs to `bursty` and `time-varying`, `base_share` (1500/7050, the paper's) to `bursty`; `start_qps` (2500) and
+    `end_qps` (7400) to `time-varying`, whose rates, acceleration included, are scaled to the mean `qps` where that is given.
     """
     name, _, argument = spec.partition(":")
     if name == "file" and argument:
         _refuse_given({"--mean-qps": qps, "--duration": duration_s, "--seed": seed, "--mix": mix}, "file: is replayed exactly as it is")
+    if name not in ("bursty", "time-varying"):
+        _refuse_given({"--cv2": cv2}, "only bursty and time-varying have it")
     if name != "bursty":
-        _refuse_given({"--cv2": cv2, "--base-share": base_share}, "only bursty has it")
+        _refuse_given({"--base-share": base_share}, "only bursty has it")
+    if name != "time-varying":
+        _refuse_given({"--start-qps": start_qps, "--end-qps": end_qps}, "only time-varying has it")
     if name == "bursty" and argument:
         cv2 = _cv2_of(spec, argument, cv2)
     if name == "file" and argument:
         return replace(files.read(Path(argument)), source=spec)
-    if name not in GENERATORS or (name == "poisson" and argument) or spec in ("azure:", "bursty:"):
+    if name == "time-varying" and spec != "time-varying:":
+        ramp = _ramp(spec, argument, start_qps, end_qps)
+        ask = _ask(ramp.start, duration_s, seed, cv2, None)
+        made = _time_varying(spec, ramp, qps, ask)
+    elif name not in GENERATORS or (name == "poisson" and argument) or spec in ("azure:", "bursty:"):
         raise _unknown(spec)
-    ask = _ask(qps, duration_s, seed, cv2, base_share)
-    made = GENERATORS[name](spec, argument, ask)
+    else:
+        ask = _ask(qps, duration_s, seed, cv2, base_share)
+        made = GENERATORS[name](spec, argument, ask)
     return made if mix is None else mix.dealt(made, ask.seed)
 
 
@@ -102,6 +116,18 @@ def _cv2_of(spec: str, argument: str, cv2: float | None) -> float:
         return float(argument)
     except ValueError:
         raise BadOption(f"{argument!r} in {spec} is not a number", hint="write bursty:CV2, as in bursty:4") from None
+
+
+def _ramp(spec: str, argument: str, start_qps: float | None, end_qps: float | None) -> Ramp:
+    try:
+        acceleration = float(argument) if argument else PAPER.acceleration
+    except ValueError:
+        raise BadOption(f"{argument!r} in {spec} is not a number", hint="write time-varying:TAU, as in time-varying:5000") from None
+    return Ramp(
+        start=_positive("--start-qps", PAPER.start if start_qps is None else start_qps),
+        end=_positive("--end-qps", PAPER.end if end_qps is None else end_qps),
+        acceleration=_positive(f"the acceleration in {spec}", acceleration),
+    )
 
 
 def _ask(qps: float | None, duration_s: float | None, seed: int | None, cv2: float | None, base_share: float | None) -> Ask:
@@ -157,6 +183,15 @@ def _poisson(spec: str, argument: str, ask: Ask) -> Trace:
 def _bursty(spec: str, argument: str, ask: Ask) -> Trace:
     times = arrivals.bursty(ask.rng, ask.qps, ask.duration_ns, ask.cv2, ask.base_share)
     return _trace(spec, ask, times, {"cv2": ask.cv2, "base_share": ask.base_share})
+
+
+def _time_varying(spec: str, ramp: Ramp, qps: float | None, ask: Ask) -> Trace:
+    """The ramp as it is, or scaled in its rates (and not in time) to a mean of `qps`."""
+    seconds = ask.duration_ns / NS_PER_S
+    ramp = ramp if qps is None else ramp.times(_positive("--mean-qps", qps) * seconds / ramp.expected(seconds))
+    whole = _ask(ramp.expected(seconds) / seconds, seconds, ask.seed, ask.cv2, None)
+    times = arrivals.accelerating(ask.rng, ramp, ask.duration_ns, ask.cv2)
+    return _trace(spec, whole, times, {"cv2": ask.cv2, **asdict(ramp)})
 
 
 def _trace(spec: str, ask: Ask, arrival_ns: arrivals.Arrivals, about: dict[str, Any]) -> Trace:

@@ -9,7 +9,8 @@ def clipper_aimd(name: str, subnet: Subnet) -> Policy:
 
     Each worker begins with batches of one, waits until its batch is full, takes the next larger profiled size after a batch that was
     in time, and the next smaller one after a batch of which a request was late. Nothing tells it to stop waiting: a request is
-    dropped when it is twice as old as its SLO. So it finds the largest batch by missing deadlines, also under the late rule `drop`.
+    dropped when it has been late for as long as the run's SLO (with that SLO: at twice its age). So it finds the largest batch by
+    missing deadlines, also under the late rule `drop`.
     """
     own = one_model(subnet)
 

@@ -13,7 +13,8 @@ def clockwork(name: str, subnet: Subnet) -> Policy:
 
     As its concurrent_infer_and_load_scheduler.cpp does: a pair counts if as many requests wait from this one on and it can still
     finish in time; the pair with the earliest latest start runs, in the largest batch that is full and in time; older requests are
-    dropped. A worker gets its actions 10 ms before it is free, so that those arriving later miss the batch. Left out: loading other
+    dropped. A worker gets its actions 10 ms before it is free, so that those arriving later miss the batch. Larger batches are taken
+    to need longer, as they nearly always do. Left out: loading other
     models, the 5 ms that it keeps for the network (here is none), and the worker's right to reject an action that begins more than
     10 ms after its window opens: no simulated batch is that late.
     """
