@@ -101,7 +101,7 @@ def _nanoseconds(path: Path, table: pa.Table, name: str, factor: int) -> pa.Chun
     column = table[name]
     values = column.to_numpy() * factor  # nulls are NaN here
     out_of_range = ~(np.abs(np.where(column.is_null(), 0, values)) < FURTHEST_NS)
-    _refuse(path, table, 2, out_of_range, name, "is not a time", CSV_HINT)
+    _refuse(path, table, 2, out_of_range, name, "is not a time within 36 years", ORIGIN_HINT if name == "arrival_s" else CSV_HINT)
     return pa.chunked_array([pa.array(np.rint(np.nan_to_num(values)).astype(np.int64), mask=column.is_null().to_numpy())])
 
 
