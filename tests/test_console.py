@@ -62,3 +62,8 @@ def test_progress_is_no_data(quiet: bool, capsys: pytest.CaptureFixture[str]) ->
     with console.waiting("[thinking]"):
         pass
     assert capsys.readouterr().out == ""
+
+
+def test_labels_stand_to_the_left_and_figures_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table("", ("policy", "tenant", "met"), [("a", "b", "1"), ("longer", "longest", "100")], labels=2)
+    assert "│ a      │ b       │   1 │" in capsys.readouterr().out

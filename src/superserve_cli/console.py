@@ -29,13 +29,15 @@ def _stderr() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "", text: bool = False) -> None:
-    """A table on stdout: the first column to the left, the rest to the right, or to the left as well when they are text."""
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "", text: bool = False, labels: int = 1
+) -> None:
+    """A table on stdout: the first columns, `labels`, to the left, the rest to the right, or to the left as well when they are text."""
     drawn = Table(
         title=escape(title) or None, caption=escape(caption) or None, title_justify="left", caption_justify="left", header_style="bold"
     )
     for i, column in enumerate(columns):
-        drawn.add_column(escape(column), justify="right" if i and not text else "left", overflow="fold")
+        drawn.add_column(escape(column), justify="left" if i < labels or text else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*(escape(str(cell)) for cell in row))
     _stdout().print(drawn)

@@ -170,6 +170,14 @@ def late(profile, workers):
 """
 
 
+def test_an_interrupted_replay_leaves_the_run_that_it_was_to_replace() -> None:
+    Path("mine.py").write_text(INTERRUPTED)
+    assert replay("--policy", "slackfit", "--out", "r") == 0
+    before = {path: path.read_bytes() for path in Path("r").iterdir()}
+    assert replay("--policy", "mine.py:late", "--out", "r", "--overwrite") == 130
+    assert {path: path.read_bytes() for path in Path("r").iterdir()} == before
+
+
 def test_an_interrupted_replay_leaves_no_empty_folder() -> None:
     Path("mine.py").write_text(INTERRUPTED)
     assert replay("--policy", "mine.py:late", "--out", "r") == 130

@@ -30,4 +30,5 @@ def test_what_cannot_be_is_one_line(capsys: pytest.CaptureFixture[str], wrong: t
     assert run([*SMALL, *wrong]) == 2
     said = capsys.readouterr()
     assert says in said.err
+    assert said.err.count("\n") == 1
     assert not said.out

@@ -111,9 +111,13 @@ def test_another_profile_is_refused_with_both_hashes(capsys: pytest.CaptureFixtu
         (["--out", "p.csv"], "p.csv exists"),
         (["--trace", "azur"], "no trace 'azur'"),
         (["--workers", "0"], "0 workers"),
+        (["--out", "p.csv/policy.json"], "cannot write p.csv/policy.json"),
+        (["--seeds", "100000000"], "Invalid value for '--seeds'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_nothing_is_written(capsys: pytest.CaptureFixture[str], options: list[str], says: str) -> None:
     assert tune(*options) == 2
-    assert says in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == ["p.csv"]

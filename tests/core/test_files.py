@@ -176,6 +176,17 @@ def test_a_file_that_exists_is_claimed_only_to_be_overwritten(tmp_path: Path) ->
         claim(tmp_path, overwrite=True)
 
 
+def test_a_place_that_cannot_be_written_is_refused_when_it_is_claimed_and_leaves_no_trace(tmp_path: Path) -> None:
+    claim(tmp_path / "a" / "b" / "c", overwrite=False)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("here before")
+    claim(tmp_path / "file", overwrite=True)
+    assert (tmp_path / "file").read_text() == "here before"
+    for place in (tmp_path / "file" / "f", Path("/proc/nowhere/f")):
+        with pytest.raises(BadFile, match="cannot write"):
+            claim(place, overwrite=False)
+
+
 def test_a_failed_write_leaves_none_of_the_folders_that_it_made(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     with pytest.raises(BadFile, match=r"cannot write .*y: No space left on device$"), replacing(tmp_path / "here" / "a" / "b" / "y"):

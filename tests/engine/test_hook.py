@@ -2,16 +2,20 @@
 
 from collections import Counter
 from itertools import pairwise
+from unittest.mock import Mock, patch
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 
 from superserve_cli.core.nouns import WAIT, Choice
 from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED
 from superserve_cli.engine.simulator import Sharding, simulate
 from superserve_cli.errors import BadOption
 from superserve_cli.policies import ALL, Control, Policy, Seen, named
+from superserve_cli.policies.peers import proteus
 from superserve_cli.profiles import Profile
 from superserve_cli.traces.trace import Trace
 from tests.engine.test_simulator import REQUESTS, SMALL, faults, profiles, told, trace
@@ -223,3 +227,19 @@ def test_peers_with_a_memory_are_refused_by_the_live_engine() -> None:
 
     with pytest.raises(BadOption, match="clockwork has a memory"):
         Engine(SMALL, named("clockwork"), "drop", 1)
+
+
+def test_a_control_loop_that_would_never_come_to_an_end_is_refused() -> None:
+    since_1970 = Trace(np.array([1_700_000_000_000_000_000]))
+    with pytest.raises(BadOption, match="policy switching would run 68,000,000,000 times"):
+        simulate(since_1970, SMALL, named("switching"), workers=1, slo_ns=50)
+
+
+def test_an_idle_day_costs_proteus_no_plans() -> None:
+    tick = proteus._planner(np.array([0.7, 0.8]), np.array([100.0, 50.0]), 2)
+    for seen in range(1, 30):
+        tick(Seen(seen * proteus.PERIOD_NS, 10, 0))
+    milp = Mock(wraps=optimize.milp)
+    with patch.object(proteus, "milp", milp):
+        assert [tick(Seen(seen * proteus.PERIOD_NS, 10, 0)) for seen in range(60, 4_320)] == [[1, 1]] * 4_260
+    assert milp.call_count <= 1

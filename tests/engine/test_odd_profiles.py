@@ -4,10 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superserve_cli.core.outcomes import LATE
+from superserve_cli.core.nouns import WAIT, Choice
+from superserve_cli.core.outcomes import LATE, MET
 from superserve_cli.engine import world
 from superserve_cli.engine.simulator import simulate
-from superserve_cli.policies import named
+from superserve_cli.policies import Policy, named
 from superserve_cli.profiles import Profile
 from superserve_cli.profiles.profile import LEVELS
 from tests.engine.test_simulator import SIZES, SMALL, profiles, told, trace
@@ -86,3 +87,22 @@ def test_noise_stays_within_the_quantiles_and_equal_seeds_give_equal_runs(
     assert told(first) == told(again)
     took = (first.finish_ns - first.start_ns)[first.start_ns >= 0]
     assert ((took >= quantiles[0]) & (took <= quantiles[-1])).all()
+
+
+def in_pairs(slack_ns: int, depth: int) -> Choice | None:
+    if depth < 2 and slack_ns > 120 * 10**9:
+        return WAIT
+    return Choice("one", 1) if slack_ns >= 100 * 10**9 else None
+
+
+def test_batches_of_minutes_on_thousands_of_workers_are_not_shed_for_want_of_digits() -> None:
+    minutes = Profile(("one",), (1, 1000), ((100 * 10**9, 200 * 10**9),), (0.7,))
+    waits = Policy("waits", lambda profile, workers: in_pairs)
+    ended = simulate(trace([0, 0], [150 * 10**9] * 2), minutes, waits, workers=32_767, slo_ns=1, late="shed")
+    assert (ended.status == MET).all()  # 3 * slack * workers * rows is more than 2**63
+
+
+def test_deadlines_a_lifetime_away_are_waited_for() -> None:
+    furthest = 2**60
+    ended = simulate(trace([furthest], [furthest]), SMALL, named("nexus"), workers=1, slo_ns=1)
+    assert (ended.status == MET).all()

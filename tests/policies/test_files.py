@@ -99,6 +99,8 @@ def with_(key: str, value: object) -> Callable[[dict[str, Any]], None]:
         (less("profile"), "'profile' is missing"),
         (with_("slack_ns", [5, 5]), "slack_ns must be whole numbers from 1 that ascend"),
         (with_("slack_ns", ["a"]), "slack_ns must be whole numbers"),
+        (with_("slack_ns", [20, 2**63]), "slack_ns must be whole numbers"),
+        (with_("depth", [1, 10**30]), "depth must be whole numbers"),
         (with_("depth", [2, 3]), "depth must begin with 1"),
         (with_("cells", [[None]]), "a row per slack_ns"),
         (with_("cells", 7), "is damaged"),

@@ -52,10 +52,13 @@ def test_its_control_loop_changes_what_workers_run(tmp_path: Path) -> None:
         ("[0, 2]", "control", "returned \\[0, 2\\]"),
         ("1 / 0", "control", "ZeroDivisionError"),
         ("[0, 0]", "lambda *_: None", "returned None"),
-        ("[0, 0]", "lambda *_: Control(())", "without modes"),
+        ("[0, 0]", "lambda *_: Control(())", "with 0 modes"),
         ("[0, 0]", "lambda *_: Control((one('s0'),), met=(1,))", "met is \\(1,\\)"),
         ("[0, 0]", "lambda *_: Control((one('s0'),), tick=tick)", "every 0 ns"),
         ("[0, 0]", "lambda *_: 1 / 0", "ZeroDivisionError"),
+        ("[0, 0]", "lambda p, w, s: Control((Policy('a', lambda p, w: lambda s, d: {}['x']),))", "failed when it was asked: KeyError: 'x'"),
+        ("[0, 0]", "lambda p, w, s: Control((one('s0'),), load_ns=2**62)", "the times"),
+        ("[0, 0]", "lambda p, w, s: Control((one('s0'),), tick=tick, period_ns=1.5)", "the times"),
     ],
 )
 def test_a_users_mistake_is_told_as_the_users(tmp_path: Path, tick: str, control: str, says: str) -> None:

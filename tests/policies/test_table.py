@@ -78,6 +78,7 @@ def test_a_policy_may_look_at_the_depth() -> None:
     ("choose", "says"),
     [
         (lambda slack, depth: Choice("s0", 1) if slack / 2 > 10 else None, "cannot become a table"),
+        (lambda slack, depth: [1], "chose \\[1\\]"),
         (lambda slack, depth: Choice("s9", 1), "chose"),
         (lambda slack, depth: Choice("s0", 3), "chose"),
         (lambda slack, depth: Choice("s0", 1) if slack > NAN else None, "cannot become a table"),

@@ -65,6 +65,12 @@ def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
     assert loaded.metadata["hash"] != profiles.save(tmp_path / "q.parquet", pa.table(COLUMNS), {}).metadata["hash"]
 
 
+def test_a_file_that_does_not_say_its_hash_has_one_all_the_same(tmp_path: Path) -> None:
+    first = profiles.load(parquet(tmp_path)).metadata["hash"]
+    assert first != profiles.load(parquet(tmp_path, plan_ns=[20, 10, 30, 51])).metadata["hash"]
+    assert first == profiles.load(parquet(tmp_path)).metadata["hash"]
+
+
 def test_a_table_that_is_no_profile_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(BadFile):
         profiles.save(tmp_path / "p.parquet", pa.table({**COLUMNS, "plan_ns": [0, 1, 2, 3]}), {})

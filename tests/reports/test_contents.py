@@ -12,6 +12,7 @@ from superserve_cli.engine import recording
 from superserve_cli.engine.recording import Recorder
 from superserve_cli.errors import BadFile
 from superserve_cli.policies import named
+from superserve_cli.reports.contents import _metadata
 from tests.reports.runs import keep, steady
 
 CSV = "subnet,batch_size,latency_ms,accuracy\na,1,1.5,0.7\na,2,2,0.7\nb,1,3,0.8\nb,2,5,0.8\nc,1,4,0.75\nc,2,6,0.75\n"
@@ -114,3 +115,8 @@ def test_a_summary_points_to_its_folder(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="summary/1") as refusal:
         reports.contents(tmp_path / "summary.json")
     assert str(tmp_path) in refusal.value.hint
+
+
+def test_provenance_is_told_in_words() -> None:
+    told = {"improved": True, "course": {"specs": ["bursty", "azure"], "loads": [], "qps": None, "seed": 0}, "hash": "0" * 64, "late": ""}
+    assert _metadata(told, tuple(told)) == [("improved", "yes"), ("course", "specs bursty azure, seed 0"), ("hash", "0" * 12)]

@@ -98,7 +98,10 @@ def test_overwrite_removes_old_runs_and_nothing_else(tmp_path: Path) -> None:
     mine[2].parent.mkdir()
     for path in mine:
         path.write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
     reports.claim_folder(tmp_path, overwrite=True)
+    assert sorted(tmp_path.rglob("*")) == before  # a run that comes to nothing has cost nothing
+    reports.clear_folder(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(mine)
     assert not (tmp_path / "fixed-small").exists()
 

@@ -7,7 +7,7 @@ from superserve_cli.errors import BadOption
 from superserve_cli.policies import named
 from superserve_cli.profiles import Profile, load
 from superserve_cli.studies import scaling
-from superserve_cli.studies.scaling import OWN, Cluster, Shared, share
+from superserve_cli.studies.scaling import OWN, Cluster, Shared, arrivals, share
 
 
 def cluster(profile: Profile, workers: int = 8) -> Cluster:
@@ -20,7 +20,8 @@ def quiet(done: int, total: int, note: str) -> None:
 
 @pytest.fixture(scope="module")
 def found() -> list[Shared]:
-    return share(cluster(load("modelled").served()), [named("slackfit"), named("infaas")], [1, 4], quiet)
+    whole = cluster(load("modelled").served())
+    return share(whole, arrivals(whole), [named("slackfit"), named("infaas")], [1, 4], quiet)
 
 
 def test_one_router_is_one_way_and_several_are_shared_in_each(found: list[Shared]) -> None:
@@ -29,14 +30,14 @@ def test_one_router_is_one_way_and_several_are_shared_in_each(found: list[Shared
 
 def test_no_way_passes_the_bound(found: list[Shared]) -> None:
     assert all(one.gap is not None and one.gap >= -1e-9 for one in found)
-    assert all(0 < one.utility <= one.attainment <= 1 for one in found)
+    assert all(0 < (one.utility or 0) <= one.attainment <= 1 for one in found)
 
 
 def test_workers_of_their_own_cost_what_the_busiest_router_lacks() -> None:
     """One subnet, one request at a time, workers for exactly what comes on average: shared workers help out, own ones cannot."""
     one = Profile(("a",), (1,), ((ms_to_ns(1),),), (0.5,))
     tight = Cluster(one, 6, 5700.0, 1.0, ms_to_ns(5), "drop", (0,))
-    by_way = {(s.routers, s.way): s.attainment for s in share(tight, [named("infaas")], [1, 6], quiet)}
+    by_way = {(s.routers, s.way): s.attainment for s in share(tight, arrivals(tight), [named("infaas")], [1, 6], quiet)}
     assert by_way[6, "least-slack"] == by_way[1, "least-slack"]
     assert by_way[6, OWN] < by_way[6, "two-choices"] - 0.01
 
@@ -53,3 +54,10 @@ def test_every_request_is_served_by_one_router_when_workers_are_not_shared() -> 
 def test_routers_without_workers_are_refused(routers: int) -> None:
     with pytest.raises(BadOption, match=f"{routers} routers for 8 workers"):
         scaling.check([1, routers], 8)
+
+
+def test_what_is_not_known_of_a_profile_is_not_said_to_be_nothing() -> None:
+    nameless = cluster(Profile(("a",), (1,), ((ms_to_ns(1),),), (None,)))
+    (one,) = share(nameless, arrivals(nameless), [named("fixed:a")], [1], quiet)
+    assert (one.utility, one.gap) == (None, None)
+    assert scaling.rows([one])[0][4:] == ("–", "–")

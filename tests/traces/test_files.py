@@ -132,7 +132,9 @@ def test_provenance_that_makes_no_sense_is_not_believed(tmp_path: Path, duration
         ("arrival_s\nnan\n", "line 2: arrival_s nan is not a time"),
         ("arrival_s\n1\ninf\n", "line 3: arrival_s inf is not a time"),
         ("arrival_s\n1e30\n", "line 2: arrival_s 1e.30 is not a time"),
+        ("arrival_s\n1700000000\n", "line 2: arrival_s 1700000000.0 is not a time within 36 years"),  # since 1970
         ("arrival_ns\n9223372036854775807\n", "line 2: arrival_ns .* is too far away"),
+        ("arrival_ns\n1700000000000000000\n", "line 2: arrival_ns .* is too far away"),  # since 1970
         ("arrival_s,slo_ms\n1,0\n", "line 2: slo_ms 0.0 is no SLO"),
         ("arrival_s,slo_ms\n1,\n2,-3\n", "line 3: slo_ms -3.0 is no SLO"),
         ("arrival_s,slo_ms\n1,nan\n", "line 2: slo_ms nan is not a time"),

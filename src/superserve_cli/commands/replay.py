@@ -77,7 +77,7 @@ def replay(
     else:
         console.table("", reports.NARROW, reports.narrow_rows(policies), caption="\n".join(summary.get("notes", [])))
         if tenants := reports.tenant_rows(policies[:BEST], MOST_TENANTS):
-            console.table("", reports.TENANTS, tenants)
+            console.table("", reports.TENANTS, tenants, labels=2)
     for sentence in reports.rejected(runs):
         console.warn(sentence)
     for problem in [problem for run in runs for problem in run.manifest["problems"]]:
@@ -214,6 +214,7 @@ def _write(folder: Path, runs: list["Run"]) -> dict[str, Any]:
     """One run in the folder itself, or several beside each other with a comparison of all."""
     from superserve_cli import console, reports
 
+    reports.clear_folder(folder)
     if len(runs) == 1:
         return reports.write_run(folder, runs[0])
     with console.progress("reporting") as progress:

@@ -14,7 +14,7 @@ def scale(
     duration: Annotated[float, typer.Option(help="Seconds of trace to generate for each seed.")] = 2.0,
     slo_ms: Annotated[float, typer.Option(help="The SLO.")] = 36.0,
     late: Annotated[str, typer.Option(help="What becomes of requests that no choice can meet: drop, shed, serve.")] = "shed",
-    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1, max=100)] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Simulate a cluster whose routers share the workers, and show what sharding costs.
@@ -35,12 +35,13 @@ def scale(
     for decides in chosen:
         policies.compile(decides, served, workers)  # a policy that cannot be served is refused before any work is done
     cluster = scaling.Cluster(served, workers, mean_qps, duration, slo_ns, late, tuple(range(seeds)))
+    arrived = scaling.arrivals(cluster)
     with console.waiting("compiling the simulator (the first time only)"):
         warm_up()
     with console.progress("sharing") as progress:
-        found = scaling.share(cluster, chosen, counts, progress)
+        found = scaling.share(cluster, arrived, chosen, counts, progress)
     if json:
         console.as_json(scaling.as_json(cluster, found))
     else:
         title = f"{mean_qps:,.0f} requests/s on {workers} workers, SLO {slo_ms:g} ms, late rule {late}, {seeds} x {duration:g} s"
-        console.table(title, scaling.COLUMNS, scaling.rows(found))
+        console.table(title, scaling.COLUMNS, scaling.rows(found), labels=3)

@@ -75,6 +75,7 @@ def serve(
     if out is None or outcomes is None:
         return
     if len(outcomes):
+        reports.clear_folder(out)
         reports.write_run(out, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
     if not quiet:
         console.note(f"{len(outcomes)} requests, written to {out}" if len(outcomes) else f"nobody asked: nothing is written to {out}")

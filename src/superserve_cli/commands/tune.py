@@ -33,7 +33,9 @@ def tune(
         list[float] | None, typer.Option(help="Offered requests per second, instead of --load; repeatable.", show_default=False)
     ] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of each trace to generate.", show_default="60")] = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds of each trace to train on, and as many more to validate on.", min=1)] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="How many seeds of each trace to train on, and as many more to validate on.", min=1, max=100)
+    ] = 3,
     seed: Annotated[int, typer.Option(help="The first seed of the traces, and that of the search.", min=0)] = 0,
     attainment: Annotated[
         float, typer.Option(help="The least attainment on each trace; only then does utility count.", min=0, max=1)
@@ -59,6 +61,7 @@ def tune(
     if budget:
         files.claim(path, overwrite)
     setting = _setting(profile, workers, slo_ms, late, service, subnets, attainment)
+    tuning.check(setting, start)
     course = tuning.Course(trace or ["bursty"], load or (), mean_qps or (), duration, seed, seeds)
     training, validation = tuning.judges(setting, course)
     console.note(tuning.announced(training))

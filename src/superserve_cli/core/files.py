@@ -18,6 +18,10 @@ KEY = b"superserve"
 Columns = Mapping[str, pa.DataType]
 
 
+class _Enough(Exception):
+    """Nothing more is to be written."""
+
+
 def claim(path: Path, overwrite: bool) -> None:
     """Refuse to write over what is there, before any work is done; raises BadOption."""
     if path.is_dir():
@@ -26,6 +30,14 @@ def claim(path: Path, overwrite: bool) -> None:
         raise BadOption(f"{path} is a device or a pipe", hint="name a file")
     if path.exists() and not overwrite:
         raise BadOption(f"{path} exists", hint="add --overwrite, or choose another name")
+    _try_to_write(path)
+
+
+def _try_to_write(path: Path) -> None:
+    """Find out now, and not after an hour's work, that a file cannot be written here; raises BadFile."""
+    with suppress(_Enough), replacing(path) as temporary:
+        temporary.touch()
+        raise _Enough
 
 
 def claim_parquet(path: Path, overwrite: bool) -> None:

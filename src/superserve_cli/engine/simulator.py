@@ -17,6 +17,7 @@ from superserve_cli.engine.lanes import lanes
 from superserve_cli.engine.tables import Classes, classes
 from superserve_cli.engine.world import ARRIVED, LIVE, PICKS, Control, Outcome, State, World
 from superserve_cli.engine.world import simulate as as_it_stands
+from superserve_cli.errors import BadOption
 from superserve_cli.policies import Control as PolicyControl
 from superserve_cli.policies import Policy, Seen
 from superserve_cli.policies.greedy import largest_fitting
@@ -26,6 +27,8 @@ from superserve_cli.traces.trace import Trace
 
 Fault = tuple[int, int, bool]
 """(time in ns, worker, whether it returns): a worker that is lost, or comes back."""
+MOST_TICKS: Final = 4_000_000
+"""How often a control loop may be called in a run: some minutes, and more than a day at every 25 ms."""
 LOOK_AHEAD: Final = 1024
 """How many waiting requests a policy looks at that gives the latest start precedence."""
 
@@ -68,6 +71,7 @@ def simulate(
     check(profile, workers, slo_ns, late, service)
     hook = policy.controlled(profile, workers, slo_ns)
     floors = () if trace.min_accuracy is None else tuple(np.unique(trace.min_accuracy).tolist())
+    _check_ticks(trace, policy, hook, slo_ns, faults)
     served = classes(hook.modes, profile, max(1, workers // sharding.routers), floors, sharding.routers)
     requests = _requests(trace, served, slo_ns, sharding)
     state, out = _state(requests, served, workers, sharding), _nothing_yet(len(trace))
@@ -85,6 +89,17 @@ def simulate(
                 control.mode[worker], state.owed_ns[worker] = mode, hook.load_ns
         until_ns += hook.period_ns
     return _outcomes(trace, requests, served, out)
+
+
+def _check_ticks(trace: Trace, policy: Policy, hook: PolicyControl, slo_ns: int, faults: Sequence[Fault]) -> None:
+    if hook.tick is None or not len(trace):
+        return
+    until_ns = max(int(trace.deadlines_ns(slo_ns).max()), *(at_ns for at_ns, _, _ in faults), 0)
+    if until_ns // hook.period_ns > MOST_TICKS:
+        raise BadOption(
+            f"the control loop of policy {policy.name} would run {until_ns // hook.period_ns:,} times until the last deadline",
+            hint=f"{MOST_TICKS:,} can be simulated: let arrivals count from the trace's own origin, or leave this policy out",
+        )
 
 
 def warm_up() -> None:

@@ -162,7 +162,8 @@ def sheds(tables: Tables, fastest: int, slack_ns: int, depth: int, live: int) ->
     largest = len(tables.size_of) - 1
     if slack_ns >= tables.plan_ns[fastest + tables.size_of[min(depth, largest)]]:
         return False
-    return 2 * depth * tables.plan_ns[fastest + tables.size_of[largest]] > 3 * slack_ns * live * largest
+    # of floats, since for batches of days on thousands of workers these products do not fit int64
+    return 2.0 * depth * tables.plan_ns[fastest + tables.size_of[largest]] > 3.0 * slack_ns * live * largest
 
 
 def wake_ns(tables: Tables, late: int, table: int, slack_ns: int, deadline_ns: int, depth: int, live: int) -> int:

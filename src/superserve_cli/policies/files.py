@@ -11,7 +11,7 @@ from superserve_cli.core.nouns import Choice, Subnet
 from superserve_cli.errors import BadFile
 from superserve_cli.policies.policy import Policy
 from superserve_cli.policies.restricted import index
-from superserve_cli.policies.table import DROP, LATER, LONG_AGO, DecisionTable
+from superserve_cli.policies.table import DROP, FAR_AWAY, LATER, LONG_AGO, DecisionTable
 from superserve_cli.profiles.profile import Profile
 
 SCHEMA: Final = "policy/1"
@@ -80,7 +80,7 @@ def _check(said: Mapping[str, Any]) -> None:
         ("workers", [said["workers"]]),
         ("slo_ns", [said["slo_ns"]]),
     ):
-        if not numbers or any(type(n) is not int or n < 1 for n in numbers) or any(b <= a for a, b in pairwise(numbers)):
+        if not numbers or any(type(n) is not int or not 1 <= n < FAR_AWAY for n in numbers) or any(b <= a for a, b in pairwise(numbers)):
             raise ValueError(f"{name} must be whole numbers from 1 that ascend")
     if depths[0] != 1:
         raise ValueError("depth must begin with 1")

@@ -24,6 +24,7 @@ BUCKETS: Final = 8
 FIXED_SHOWN: Final = 6
 SWITCHING_MS: Final = 100.0
 LONGEST_LOAD_MS: Final = 86_400_000.0
+LARGEST_SCALE: Final = 1e9
 
 
 def _slackfit(argument: str) -> Policy:
@@ -44,7 +45,7 @@ def _price(argument: str) -> Policy:
         scale = float(argument) if argument else SCALE
     except ValueError:
         scale = 0.0
-    if not 0 < scale < float("inf"):
+    if not 0 < scale <= LARGEST_SCALE:
         raise BadOption(f"the price of worker time cannot be scaled by {argument!r}", hint=f"write price or price:K, as in price:{SCALE}")
     return Policy(f"price:{argument}" if argument else "price", price(scale), grid=True)
 

@@ -76,7 +76,8 @@ def _guarded_control(spec: str, make: MakeControl) -> MakeControl:
             control = make(profile, workers, slo_ns)
         if not isinstance(control, Control):
             raise BadFile(f"the control of policy {spec} returned {control!r}", hint="return a Control (superserve_cli.policies)")
-        return control if control.tick is None else replace(control, tick=partial(_ticked, spec, control, workers))
+        modes = tuple(replace(mode, build=_guarded(spec, mode.build)) for mode in control.modes)
+        return replace(control, modes=modes, tick=None if control.tick is None else partial(_ticked, spec, control, workers))
 
     return guarded
 

@@ -1,11 +1,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from superserve_cli.core.nouns import Choose, Subnet
 from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.profiles.profile import Profile
 
+LONGEST_NS: Final = 2**60
+"""Of any time that a control names: the simulator adds a few of them up in int64."""
 Build = Callable[[Profile, int], Choose]
 """Offline half of a policy: (profile of the served subnets, number of workers) -> its online half."""
 
@@ -87,10 +89,13 @@ class Control:
                 raise BadOption(
                     f"{name} is {after}", hint=f"name for each of {count} modes the next one, from 0 to {count - 1}, or nothing"
                 )
-        if self.tick is not None and (self.period_ns < 1 or self.first_ns < 0):
+        if self.tick is not None and self.period_ns < 1:
             raise BadOption(f"a control loop every {self.period_ns} ns from {self.first_ns} ns on", hint="give period_ns a positive number")
-        if min(count - 1, self.load_ns, self.ahead_ns, self.admit_ns) < 0:
-            raise BadOption("a control without modes, or with a negative time", hint="give it a mode, and times from 0 on")
+        times_ns = (self.first_ns, self.period_ns, self.load_ns, self.ahead_ns, self.admit_ns)
+        if not count or not all(isinstance(ns, int) and 0 <= ns <= LONGEST_NS for ns in times_ns):
+            raise BadOption(
+                f"a control with {count} modes and the times {times_ns}", hint="give it a mode, and whole numbers of ns from 0 to 2**60"
+            )
 
 
 def by_accuracy(profile: Profile) -> list[Subnet]:

@@ -21,7 +21,10 @@ from bisect import bisect_left
 from collections.abc import Callable
 from functools import lru_cache
 from operator import truediv
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Choice, Choose, Subnet
 from superserve_cli.policies.policy import Build, by_accuracy
@@ -33,6 +36,9 @@ AT_STAKE: Final = 0.1
 OVERLOAD: Final = 2.5
 LEAST_SLACK: Final = 20
 """Less than 1/20 of the shortest latency is no slack to divide by."""
+
+
+Numbers = NDArray[Any]
 
 
 class Batch(NamedTuple):
@@ -49,20 +55,24 @@ def price(scale: float) -> Build:
 
     def build(profile: Profile, workers: int) -> Choose:
         offers, theta_of = _offers(profile), _theta(profile, workers, scale)
+        size, plan_ns, accuracy = (np.array(column) for column in zip(*(batch[1:] for batch in offers), strict=True))
 
         @lru_cache(maxsize=4)  # a table is asked row by row, and along a row the same batches fit
-        def fitting(slack_ns: int) -> list[Batch]:
-            return [batch for batch in offers if batch.plan_ns <= slack_ns]
+        def fitting(slack_ns: int) -> tuple[Numbers, ...]:
+            fit = np.flatnonzero(plan_ns <= slack_ns)
+            return fit, size[fit], plan_ns[fit], accuracy[fit]
 
         def choose(slack_ns: int, depth: int) -> Choice | None:
             holds = profile.batch_sizes[bisect_left(profile.batch_sizes, min(depth, profile.largest))]
-            fit = fitting(slack_ns)
-            able = [batch for batch in fit if batch.size <= holds]  # a greater one would run as one of these
+            fit, rows, takes_ns, gains = fitting(slack_ns)
+            able = rows.searchsorted(holds, side="right")  # a greater one would run as one of these
             if not able:
                 return None
             theta = theta_of(slack_ns, depth)
-            worth = max(batch.accuracy - theta * batch.plan_ns / batch.size for batch in fit)
-            best = min(able, key=lambda batch: min(batch.size, depth) * (worth - batch.accuracy) + theta * batch.plan_ns)
+            costs = theta * takes_ns
+            worth = (gains - costs / rows).max()
+            losses = np.minimum(rows[:able], depth) * (worth - gains[:able]) + costs[:able]
+            best = offers[fit[losses.argmin()]]
             return Choice(best.subnet, best.size)
 
         return choose

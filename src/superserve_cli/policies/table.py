@@ -130,13 +130,12 @@ def _index(policy: Policy, at: dict[Choice, int], choose: Choose, slack_ns: int,
             f"policy {policy.name} cannot become a table: {error}",
             hint="it may only compare slack_ns and depth with numbers; to compute with them, set NAME.grid = True beside the function",
         ) from error
-    if choice is None:
-        return DROP
-    if choice not in at:
+    try:
+        return DROP if choice is None else at[choice]
+    except (KeyError, TypeError):  # no cell, or nothing that could be one
         raise BadOption(
             f"policy {policy.name} chose {choice!r}", hint="return Choice(subnet, batch_size) of the profile's cells, WAIT or None"
-        )
-    return at[choice]
+        ) from None
 
 
 def _pieces(function: Callable[[int], T], start: int) -> dict[int, T]:

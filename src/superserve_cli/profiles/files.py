@@ -69,7 +69,7 @@ def save(path: Path, table: pa.Table, metadata: dict[str, Any]) -> Profile:
 
 def _read_parquet(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     table, metadata = read_table(path, SCHEMA, NOT_NULL, OPTIONAL, HINT)
-    return table, metadata
+    return table, {"hash": content_hash(table), **metadata}  # files of others need not say it
 
 
 def _read_csv(path: Path) -> tuple[pa.Table, dict[str, Any]]:

@@ -2,7 +2,16 @@
 
 from superserve_cli.reports.comparison import NARROW, narrow_rows
 from superserve_cli.reports.contents import Contents, contents
-from superserve_cli.reports.folders import claim_folder, find_runs, read_run, report, write_comparison, write_report, write_run
+from superserve_cli.reports.folders import (
+    claim_folder,
+    clear_folder,
+    find_runs,
+    read_run,
+    report,
+    write_comparison,
+    write_report,
+    write_run,
+)
 from superserve_cli.reports.rejections import rejected
 from superserve_cli.reports.run import Run, folder_name, refuse_shared_folders
 from superserve_cli.reports.summary import summarize
@@ -19,6 +28,7 @@ __all__ = [
     "Run",
     "Verdict",
     "claim_folder",
+    "clear_folder",
     "contents",
     "find_runs",
     "folder_name",

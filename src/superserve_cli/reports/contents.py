@@ -207,16 +207,20 @@ def _recording(path: Path) -> Contents:
 def _comparison(path: Path) -> Contents:
     runs = [folders.read_run(folder) for folder in folders.run_folders(path)]
     summary = comparison.summarize(runs)
-    facts = [("runs", str(len(runs))), *described.common(runs), *(("note", note) for note in of_accuracies(summary["policies"]))]
+    facts = [("Runs", str(len(runs))), *described.common(runs), *(("Note", note) for note in of_accuracies(summary["policies"]))]
     return Contents("comparison of runs", facts, comparison.NARROW, comparison.narrow_rows(summary["policies"]), summary)
 
 
 def _metadata(metadata: Mapping[str, Any], keys: Sequence[str]) -> list[tuple[str, str]]:
-    """Provenance as text: hashes cut, mappings in one line, unknown entries left out."""
+    """Provenance as text: hashes cut, mappings and lists in one line, unknown entries left out."""
     return [(key, _text(key, metadata[key])) for key in keys if metadata.get(key) not in (None, "", {}, [])]
 
 
 def _text(key: str, value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items())
+        return ", ".join(f"{name} {_text(name, part)}" for name, part in value.items() if part not in (None, "", {}, []))
+    if isinstance(value, list):
+        return " ".join(_text(key, part) for part in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return str(value)[:12] if key == "hash" else str(value)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from superserve_cli.core import outcomes
+from superserve_cli.core import files, outcomes
 from superserve_cli.core.files import read_json, write_json, write_text
 from superserve_cli.errors import BadFile, BadOption
 from superserve_cli.reports import comparison, markdown, page, run
@@ -100,10 +100,10 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def claim_folder(folder: Path, overwrite: bool) -> None:
-    """Make `folder` an empty place to write to, as far as superserve may.
+    """Make sure that a run may be written to `folder`, which is made; before any work is done, so nothing is removed yet.
 
-    A folder with anything in it is refused, unless `overwrite`: then the runs, comparisons and reports that superserve wrote
-    are removed, and everything else stays. Raises BadOption, and BadFile when the folder cannot be made.
+    A folder with anything in it is refused, unless `overwrite`: then `clear_folder` will make room. Raises BadOption, and BadFile
+    when the folder cannot be made or written to.
     """
     if folder.exists() and not folder.is_dir():
         raise BadOption(f"{folder} is a file, not a folder", hint="choose another --out")
@@ -113,7 +113,8 @@ def claim_folder(folder: Path, overwrite: bool) -> None:
             return
         if not overwrite:
             raise BadOption(f"{folder} is not empty", hint="choose another --out, or replace what is there with --overwrite")
-        _clear(folder)
+        _refuse_foreign(folder)
+        files.claim(folder / OUTCOMES, overwrite)
     except OSError as error:
         raise BadFile(f"cannot write to {folder}: {error.strerror or error}", hint="choose another --out") from error
 
@@ -144,15 +145,20 @@ def _check_free(folder: Path) -> None:
         raise BadOption(f"{folder / taken[0]} is already there", hint="choose another --out")
 
 
-def _clear(folder: Path) -> None:
-    if not _ours(folder) and (foreign := [name for name in OURS if (folder / name).exists()]):
-        raise BadOption(f"{folder / foreign[0]} was not written by superserve", hint="choose another --out")
+def clear_folder(folder: Path) -> None:
+    """Remove the runs, comparisons and reports that superserve wrote, and nothing else; when new ones are ready to be written."""
+    _refuse_foreign(folder)
     for inside in folder.iterdir():
         if inside.is_dir() and _schema(inside / MANIFEST) == run.SCHEMA:
             _remove_ours(inside)
             if not any(inside.iterdir()):
                 inside.rmdir()
     _remove_ours(folder)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if not _ours(folder) and (foreign := [name for name in OURS if (folder / name).exists()]):
+        raise BadOption(f"{folder / foreign[0]} was not written by superserve", hint="choose another --out")
 
 
 def _ours(folder: Path) -> bool:

@@ -245,7 +245,7 @@ def _tenants(known: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _tenants_compared(policies: Sequence[Mapping[str, Any]]) -> str:
     rows = tenants.compared(policies, markdown.MOST_TENANTS)
-    return _card("Tenants, those that each policy serves worst first", _table(rows, "tenants", tenants.COMPARED)) if rows else ""
+    return _card("Tenants, those that each policy serves worst first", _table(rows, "tenants compared", tenants.COMPARED)) if rows else ""
 
 
 def _rejections(runs: Sequence[Run]) -> str:

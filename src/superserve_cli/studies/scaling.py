@@ -1,6 +1,6 @@
 """What it costs to share workers among several routers, each with a queue of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -46,13 +46,16 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Shared:
-    """Means over seeds of one policy under one way of sharing; `gap` is the bound less the utility, in points of accuracy."""
+    """Means over seeds of one policy under one way of sharing; `gap` is the bound less the utility, in points of accuracy.
+
+    Both are None where an accuracy is unknown.
+    """
 
     routers: int
     way: str
     policy: str
     attainment: float
-    utility: float
+    utility: float | None
     gap: float | None
 
 
@@ -63,10 +66,16 @@ def check(routers: Sequence[int], workers: int) -> None:
             raise BadOption(f"{count} routers for {workers} workers", hint=f"between 1 and {min(workers, MOST_ROUTERS)} of them")
 
 
-def share(cluster: Cluster, policies: Sequence[Policy], routers: Sequence[int], progress: Progress) -> list[Shared]:
-    """Each policy with each number of routers, shared in each way; one router is one way."""
+def arrivals(cluster: Cluster) -> list[Trace]:
+    """Its trace for each seed; raises BadOption."""
+    return [traces.load("bursty", qps=cluster.qps, duration_s=cluster.duration_s, seed=seed) for seed in cluster.seeds]
+
+
+def share(
+    cluster: Cluster, arrived: Sequence[Trace], policies: Sequence[Policy], routers: Sequence[int], progress: Progress
+) -> list[Shared]:
+    """The traces of `arrivals` served by each policy with each number of routers, shared in each way; one router is one way."""
     check(routers, cluster.workers)
-    arrived = [traces.load("bursty", qps=cluster.qps, duration_s=cluster.duration_s, seed=seed) for seed in cluster.seeds]
     bounds = [utility_bound(trace, cluster.profile, workers=cluster.workers, slo_ns=cluster.slo_ns) for trace in arrived]
     cells = list(_cells(policies, routers))
     found = []
@@ -99,13 +108,21 @@ def _served(cluster: Cluster, trace: Trace, policy: Policy, routers: int, way: s
 
 
 def _mean(runs: Sequence[Sequence[Outcomes]], bounds: Sequence[float | None], routers: int, way: str, policy: str) -> Shared:
-    weights = [[len(part) for part in run] for run in runs]
-    attainment, utility = (
-        [float(np.average([metric(part) or 0.0 for part in run], weights=w)) for run, w in zip(runs, weights, strict=True)]
-        for metric in (metrics.attainment, metrics.utility)
-    )
-    gaps = [100 * (bound - reached) for bound, reached in zip(bounds, utility, strict=True) if bound is not None]
-    return Shared(routers, way, policy, float(np.mean(attainment)), float(np.mean(utility)), float(np.mean(gaps)) if gaps else None)
+    attainment, utility = (_known_mean([_of_all(metric, run) for run in runs]) for metric in (metrics.attainment, metrics.utility))
+    bound = _known_mean(bounds)
+    gap = None if utility is None or bound is None else 100 * (bound - utility)
+    return Shared(routers, way, policy, attainment or 0.0, utility, gap)
+
+
+def _known_mean(shares: Sequence[float | None]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return float(np.mean(known)) if len(known) == len(shares) else None
+
+
+def _of_all(metric: Callable[[Outcomes], float | None], run: Sequence[Outcomes]) -> float | None:
+    """A share of the requests of all parts of a cluster, some of which may have got none; None where it is unknown."""
+    shares = [(metric(part), len(part)) for part in run if len(part)]
+    return None if any(share is None for share, _ in shares) else sum((share or 0.0) * many for share, many in shares) / sum(map(len, run))
 
 
 def rows(found: Sequence[Shared]) -> list[tuple[str, ...]]:
@@ -117,7 +134,7 @@ def rows(found: Sequence[Shared]) -> list[tuple[str, ...]]:
             one.policy,
             notation.percent(one.attainment).removesuffix(" %"),
             notation.percent(one.utility).removesuffix(" %"),
-            "" if one.gap is None else f"{one.gap:.2f}",
+            notation.UNKNOWN if one.gap is None else f"{one.gap:.2f}",
         )
         for one in found
     ]

@@ -32,8 +32,8 @@ HINT: Final = "write one with `superserve trace`"
 CSV_HINT: Final = "a CSV trace has a header with arrival_ns or arrival_s, and optionally slo_ms, tenant, model, min_accuracy, size"
 CSV_COLUMNS: Final = {**REQUIRED, **OPTIONAL, "arrival_s": pa.float64(), "slo_ms": pa.float64()}
 ORIGIN_HINT: Final = "arrivals count from the trace's own origin, and ascend"
-FURTHEST_NS: Final = 2**62
-"""Arrivals and SLOs stay below this, so that a deadline fits int64."""
+FURTHEST_NS: Final = 2**60
+"""Arrivals and SLOs stay below this, 36 years, so that a simulation's sums of them fit int64; an arrival since 1970 is beyond it."""
 
 
 def save(path: Path, trace: Trace) -> None:
@@ -101,7 +101,7 @@ def _nanoseconds(path: Path, table: pa.Table, name: str, factor: int) -> pa.Chun
     column = table[name]
     values = column.to_numpy() * factor  # nulls are NaN here
     out_of_range = ~(np.abs(np.where(column.is_null(), 0, values)) < FURTHEST_NS)
-    _refuse(path, table, 2, out_of_range, name, "is not a time", CSV_HINT)
+    _refuse(path, table, 2, out_of_range, name, "is not a time within 36 years", ORIGIN_HINT if name == "arrival_s" else CSV_HINT)
     return pa.chunked_array([pa.array(np.rint(np.nan_to_num(values)).astype(np.int64), mask=column.is_null().to_numpy())])
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import count
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ COM: Final = 0.7
 HEADROOM: Final = 1.05
 STEP: Final = 0.05
 LEAST: Final = 0.2
+NO_DEMAND: Final = 1e-9
+"""Requests per second that count as none: an average never forgets entirely."""
 TIE_BREAK: Final = 1e-5
 """What an idle worker's accuracy counts: far less than that of any demand, and more than the solver's tolerance."""
 
@@ -52,11 +55,15 @@ def _planner(accuracy: Numbers, peaks_qps: Numbers, workers: int) -> Callable[[S
     """The control loop: demand as a moving average of the arrival rate, then the plan for it, most accurate variants first."""
     demand, last = None, Seen(0, 0, 0)
 
+    @lru_cache(maxsize=1)  # while nothing arrives, for hours perhaps, there is nothing to plan anew
+    def planned(demand_qps: float) -> Numbers:
+        return plan(accuracy, peaks_qps, workers, demand_qps)
+
     def tick(seen: Seen) -> Sequence[int]:
         nonlocal demand, last
         rate = (seen.arrived - last.arrived) * NS_PER_S / (seen.now_ns - last.now_ns)
         demand, last = rate if demand is None else (rate + COM * demand) / (1 + COM), seen
-        variants = plan(accuracy, peaks_qps, workers, demand)
+        variants = planned(demand if demand > NO_DEMAND else 0.0)
         return [int(v) for v in np.repeat(np.arange(len(accuracy)), variants)[::-1]]
 
     return tick
@@ -78,7 +85,7 @@ def plan(accuracy: Numbers, peaks_qps: Numbers, workers: int, demand_qps: float)
 
 def _solve(accuracy: Numbers, peaks_qps: Numbers, workers: int, carried_qps: float) -> Numbers | None:
     """Maximise sum(accuracy y) with n integer, sum(n) = workers, y <= peak n, sum(y) = carried; y is traffic, scaled to shares."""
-    variants, whole = len(accuracy), max(carried_qps, 1e-9)
+    variants, whole = len(accuracy), max(carried_qps, NO_DEMAND)
     zero, one, capacity = np.zeros(variants), np.ones(variants), np.diag(peaks_qps / whole)
     rules = [
         LinearConstraint(np.concatenate([one, zero]), workers, workers),

@@ -75,15 +75,21 @@ class Search:
             self._cells, self.score = cells, score
 
 
+def check(setting: Setting, start: str | None) -> None:
+    """Refuse a start that no search can improve, or a profile that policies cannot rank; raises BadOption, BadFile or Unknown."""
+    if start and named(start).control is not None:
+        raise BadOption(
+            f"policy {start} has a memory, and a table has none", hint="start from a policy that looks at slack and depth alone"
+        )
+    for spec in (*SHOWN, *([start] if start else ())):
+        compile(named(spec), setting.profile, setting.workers)
+
+
 def tune(training: Judge, validation: Judge, *, start: str | None, budget: int, seed: int, progress: Progress) -> Tuned:
     """Search with `budget` simulations of the training traces, from `start` or the best of FAMILIES; Ctrl-C ends the search early.
 
     Without a budget, policies are only compared.
     """
-    if start and named(start).control is not None:
-        raise BadOption(
-            f"policy {start} has a memory, and a table has none", hint="start from a policy that looks at slack and depth alone"
-        )
     setting, specs = training.setting, list(dict.fromkeys([*SHOWN, *([start] if start else FAMILIES if budget else ())]))
     scores: dict[str, Score] = {}
     for done, spec in enumerate(specs):
