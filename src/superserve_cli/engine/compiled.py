@@ -68,6 +68,7 @@ for _step in (
     steps.dequeue,
     steps.most_urgent,
     steps.sheds,
+    steps.too_short_ns,
     steps.decide,
     steps.wake_ns,
     steps.shed_ns,

@@ -162,8 +162,13 @@ def sheds(tables: Tables, fastest: int, slack_ns: int, depth: int, live: int) ->
     largest = len(tables.size_of) - 1
     if slack_ns >= tables.plan_ns[fastest + tables.size_of[min(depth, largest)]]:
         return False
-    # of floats, since for batches of days on thousands of workers these products do not fit int64
-    return 2.0 * depth * tables.plan_ns[fastest + tables.size_of[largest]] > 3.0 * slack_ns * live * largest
+    return slack_ns <= too_short_ns(tables, fastest, depth, live)
+
+
+def too_short_ns(tables: Tables, fastest: int, depth: int, live: int) -> int:
+    """The most slack with 2 * depth * plan(f, B) > 3 * slack * live * B: divided, for these products need not fit int64."""
+    largest = len(tables.size_of) - 1
+    return (2 * depth * tables.plan_ns[fastest + tables.size_of[largest]] - 1) // (3 * live * largest)
 
 
 def wake_ns(tables: Tables, late: int, table: int, slack_ns: int, deadline_ns: int, depth: int, live: int) -> int:
@@ -181,8 +186,7 @@ def wake_ns(tables: Tables, late: int, table: int, slack_ns: int, deadline_ns: i
 def shed_ns(tables: Tables, fastest: int, depth: int, live: int) -> int:
     """The most slack with which a head is shed."""
     largest = len(tables.size_of) - 1
-    drained_ns = (2 * depth * tables.plan_ns[fastest + tables.size_of[largest]] - 1) // (3 * live * largest)
-    return min(drained_ns, tables.plan_ns[fastest + tables.size_of[min(depth, largest)]] - 1)
+    return min(too_short_ns(tables, fastest, depth, live), tables.plan_ns[fastest + tables.size_of[min(depth, largest)]] - 1)
 
 
 def take(queues: Heaps, depth: Slots, requests: Requests, kind: int, size: int, batch: Slots) -> tuple[int, int]:
