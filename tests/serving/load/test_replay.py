@@ -135,9 +135,10 @@ def serving(behaviour: Behaviour = in_time, binary: bool = True) -> Iterator[Ser
         server.url, server.die = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", die
         listening.set()
         await over.wait()
-        listener.close()
-        for _ in range(8):  # whoever has just been accepted begins to talk: a task that never began would leave its connection open
+        loop.remove_reader(listener.sockets[0].fileno())
+        for _ in range(8):  # whoever has been accepted begins to talk: what asyncio has half accepted when it closes is never closed
             await asyncio.sleep(0)
+        listener.close()
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
