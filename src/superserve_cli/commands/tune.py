@@ -51,7 +51,8 @@ def tune(
     """Search for the policy that is best on your traces, and write it as a file that serve and replay take as --policy.
 
     It begins with the best of the built-in policies on training traces, and then improves its decision table patch by patch; traces
-    of other seeds decide whether that was worth it. Ctrl-C writes the best table so far.
+    of other seeds decide whether that was worth it. Ctrl-C during
+    the search writes the best table so far.
     """
     from superserve_cli import console, policies
     from superserve_cli.core import files
