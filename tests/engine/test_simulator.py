@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from superserve_cli.core.outcomes import STATUSES, Outcomes
 from superserve_cli.engine.simulator import simulate
 from superserve_cli.errors import BadOption, SuperserveError
-from superserve_cli.policies import named
+from superserve_cli.policies import ALL, named
 from superserve_cli.profiles import Profile
 from superserve_cli.profiles.profile import LEVELS
 from superserve_cli.traces.trace import Trace
@@ -200,17 +200,19 @@ def test_a_fixed_subnet_that_is_not_served_is_refused() -> None:
 
 BOUNDS_CHECKED = """
 import numpy as np
-from superserve_cli.engine.simulator import simulate
-from superserve_cli.policies import named
+from superserve_cli.engine.simulator import Sharding, simulate
+from superserve_cli.policies import ALL, named
 from superserve_cli.traces.trace import Trace
 from tests.engine.test_simulator import SMALL
 rng = np.random.default_rng(0)
 arrived = Trace(np.sort(rng.integers(0, 20_000, 2_000)), slo_ns=rng.integers(5, 90, 2_000), size=rng.integers(1, 6, 2_000).astype(np.int32),
                 min_accuracy=rng.choice([0.0, 0.7, 0.9], 2_000))
-for late in ("drop", "shed", "serve"):
-    for faults in ([], [(50, 0, False), (900, 0, True)]):
-        ended = simulate(arrived, SMALL, named("slackfit"), workers=3, slo_ns=9, late=late, faults=faults)
-        print(np.bincount(ended.status, minlength=5).tolist())
+for policy in ALL:
+    for late in ("drop", "shed", "serve"):
+        for faults in ([], [(50, 0, False), (900, 0, True)]):
+            for routers in (Sharding(), Sharding(4, "two-choices")):
+                ended = simulate(arrived, SMALL, named(policy), workers=4, slo_ns=9, late=late, faults=faults, sharding=routers)
+                print(np.bincount(ended.status, minlength=5).tolist())
 """
 
 
@@ -224,7 +226,7 @@ def test_compiled_code_stays_within_its_arrays(tmp_path: Path) -> None:
 
     checked = run(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
     assert checked == run()
-    assert checked.count("[") == 6
+    assert checked.count("[") == 12 * len(ALL)
 
 
 @pytest.mark.parametrize("late", ["drop", "shed", "serve"])
