@@ -10,9 +10,9 @@ from superserve_cli.errors import BadOption, SuperserveError
 from superserve_cli.policies import Policy, named
 from superserve_cli.profiles import Profile
 from superserve_cli.reports import metrics
-from superserve_cli.studies import answers
-from superserve_cli.studies.asked import RATE, WORKERS, Asked, ask
-from superserve_cli.studies.capacity import STEP, Found, Ladder, Load, Question, find, find_all, fleets, rates
+from superserve_cli.studies.capacity import answers
+from superserve_cli.studies.capacity.asked import RATE, WORKERS, Asked, ask
+from superserve_cli.studies.capacity.search import STEP, Found, Ladder, Load, Question, find, find_all, fleets, rates
 from superserve_cli.traces import Trace
 
 MS = 1_000_000

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superserve_cli.studies.threshold import largest
+from superserve_cli.studies.capacity.threshold import largest
 
 NUMBERS = st.integers(-1000, 1000)
 

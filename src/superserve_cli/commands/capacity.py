@@ -3,31 +3,34 @@ from typing import Annotated
 
 import typer
 
-from superserve_cli.commands.trace import MIX
+from superserve_cli.commands.options import (
+    LateOption,
+    MixOption,
+    PolicyOption,
+    ProfileOption,
+    ServiceOption,
+    SloOption,
+    SubnetsOption,
+)
 
 TRACE = "azure (synthetic), azure:FILE, poisson, bursty[:CV2]; file:PATH to find the fewest workers."
 
 
 def capacity(
     trace: Annotated[str, typer.Option(help=TRACE, show_default=False)],
-    profile: Annotated[str | None, typer.Option(help="A profile, Parquet or CSV, or a shipped one's name.", show_default="cpu")] = None,
-    policy: Annotated[list[str] | None, typer.Option(help="What decides; repeatable.", show_default="all of them")] = None,
+    profile: ProfileOption = None,
+    policy: PolicyOption = None,
     workers: Annotated[int | None, typer.Option(help="Find the largest rate on so many workers.", show_default="8")] = None,
     mean_qps: Annotated[
         float | None, typer.Option(help="Find the fewest workers for so many requests per second.", show_default=False)
     ] = None,
     attainment: Annotated[float, typer.Option(help="The share of the requests that must be met.")] = 0.999,
-    slo_ms: Annotated[
-        float | None, typer.Option(help="SLO of requests that have none.", show_default="1.2 x the slowest batch, at least 20 ms")
-    ] = None,
-    late: Annotated[str, typer.Option(help="What becomes of requests that no choice can meet: drop, shed, serve.")] = "shed",
-    service: Annotated[
-        str | None,
-        typer.Option(help="fixed: as planned; measured: drawn from the profile's quantiles.", show_default="measured if it has them"),
-    ] = None,
-    subnets: Annotated[str | None, typer.Option(help="all, or ID,ID,...", show_default="those that none dominates")] = None,
+    slo_ms: SloOption = None,
+    late: LateOption = "shed",
+    service: ServiceOption = None,
+    subnets: SubnetsOption = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of trace to generate for each seed.", show_default="60")] = None,
-    mix: Annotated[Path | None, typer.Option(help=MIX, show_default=False)] = None,
+    mix: MixOption = None,
     seeds: Annotated[int, typer.Option(help="How many seeds to search on; as many others confirm.")] = 3,
     out: Annotated[Path | None, typer.Option(help="A folder for capacity.json, capacity.svg and report.md.", show_default=False)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace these files where they exist.")] = False,
@@ -41,8 +44,8 @@ def capacity(
     from superserve_cli import console, policies, profiles, traces
     from superserve_cli.core import files
     from superserve_cli.engine.simulator import warm_up
-    from superserve_cli.studies import answers, asked
-    from superserve_cli.studies.capacity import find_all
+    from superserve_cli.studies.capacity import answers, asked
+    from superserve_cli.studies.capacity.search import find_all
 
     served = profiles.load(profile).served(subnets)
     chosen = [policies.named(spec) for spec in policy] if policy else policies.every(served)

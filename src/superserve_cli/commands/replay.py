@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from superserve_cli.commands.trace import MIX
+from superserve_cli.commands.options import (
+    DEFAULT_WORKERS,
+    LOAD,
+    MixOption,
+    PolicyOption,
+    ProfileOption,
+    ServiceOption,
+    SloOption,
+    SubnetsOption,
+)
 
 if TYPE_CHECKING:
     from superserve_cli.profiles import Profile
@@ -14,33 +23,26 @@ if TYPE_CHECKING:
     from superserve_cli.traces import Trace
 
 TRACE = "azure (synthetic), azure:FILE, poisson, bursty, time-varying, file:PATH; see `superserve list traces`."
-LOAD = "Offered rate / the rate that the median served subnet sustains at the largest batch on all workers [default: 0.9]."
 DEFAULT_LOAD = 0.9
-DEFAULT_WORKERS = 8
 BEST, MOST_TENANTS = 3, 10
 """Of how many of the best policies the terminal shows tenants, and how many of each; the report has more."""
 
 
 def replay(
     trace: Annotated[str, typer.Option(help=TRACE, show_default=False)],
-    profile: Annotated[str | None, typer.Option(help="A profile, Parquet or CSV, or a shipped one's name.", show_default="cpu")] = None,
-    policy: Annotated[list[str] | None, typer.Option(help="What decides; repeatable.", show_default="all of them")] = None,
+    profile: ProfileOption = None,
+    policy: PolicyOption = None,
     workers: Annotated[int | None, typer.Option(help="How many workers.", show_default=str(DEFAULT_WORKERS))] = None,
-    slo_ms: Annotated[
-        float | None, typer.Option(help="SLO of requests that have none.", show_default="1.2 x the slowest batch, at least 20 ms")
-    ] = None,
+    slo_ms: SloOption = None,
     late: Annotated[
         str | None, typer.Option(help="What becomes of requests that no choice can meet: drop, shed, serve.", show_default="shed")
     ] = None,
-    service: Annotated[
-        str | None,
-        typer.Option(help="fixed: as planned; measured: drawn from the profile's quantiles.", show_default="measured if it has them"),
-    ] = None,
-    subnets: Annotated[str | None, typer.Option(help="all, or ID,ID,...", show_default="those that none dominates")] = None,
+    service: ServiceOption = None,
+    subnets: SubnetsOption = None,
     load: Annotated[float | None, typer.Option(help=LOAD, show_default=False)] = None,
     mean_qps: Annotated[float | None, typer.Option(help="Offered requests per second, instead of --load.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of trace to generate.", show_default="60")] = None,
-    mix: Annotated[Path | None, typer.Option(help=MIX, show_default=False)] = None,
+    mix: MixOption = None,
     seed: Annotated[int | None, typer.Option(help="What trace and service times are drawn from.", show_default="0")] = None,
     target: Annotated[
         str | None, typer.Option(metavar="URL", help="Send the trace to this server, open-loop, instead of simulating.", show_default=False)
@@ -114,7 +116,7 @@ def _simulated(
     chosen = [policies.named(spec) for spec in policy] if policy else policies.every(served)
     reports.refuse_shared_folders([decides.name for decides in chosen])
     slo_ns = _slo_ns(asked["slo_ms"], served.default_slo_ns())
-    rules["service"] = rules["service"] or ("fixed" if served.quantiles_ns is None else "measured")
+    rules["service"] = rules["service"] or served.default_service()
     engine.check(served, slo_ns=slo_ns, **rules)
     for decides in chosen:
         policies.compile(decides, served, rules["workers"])  # a policy that cannot be served is refused before any work is done

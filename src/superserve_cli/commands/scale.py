@@ -2,6 +2,8 @@ from typing import Annotated
 
 import typer
 
+from superserve_cli.commands.options import LateOption
+
 
 def scale(
     profile: Annotated[str, typer.Option(help="A profile, Parquet or CSV, or a shipped one's name.")] = "modelled",
@@ -13,7 +15,7 @@ def scale(
     routers: Annotated[list[int] | None, typer.Option(help="How many routers; repeatable.", show_default="1, 16, 64 and 256")] = None,
     duration: Annotated[float, typer.Option(help="Seconds of trace to generate for each seed.")] = 2.0,
     slo_ms: Annotated[float, typer.Option(help="The SLO.")] = 36.0,
-    late: Annotated[str, typer.Option(help="What becomes of requests that no choice can meet: drop, shed, serve.")] = "shed",
+    late: LateOption = "shed",
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1, max=100)] = 3,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -3,12 +3,12 @@ from typing import Annotated
 
 import typer
 
+from superserve_cli.commands.options import MixOption
+
 NAME_HELP = (
     "azure (SYNTHETIC: made up from published statistics of Azure Functions), azure:FILE (a real invocation file of the 2019 trace), "
     "poisson, bursty, time-varying, file:PATH (a Parquet or CSV trace of your own)."
 )
-
-MIX = "Kinds of requests: a CSV file with the columns share and any of tenant, slo_ms, min_accuracy, size."
 
 
 def trace(
@@ -20,7 +20,7 @@ def trace(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="What the random numbers start from (default 0).", show_default=False)] = None,
     slo_ms: Annotated[float | None, typer.Option(help="SLO of the requests that have none.", show_default=False)] = None,
-    mix: Annotated[Path | None, typer.Option(help=MIX, show_default=False)] = None,
+    mix: MixOption = None,
     cv2: Annotated[float | None, typer.Option(help="bursty, time-varying: CV^2 of the gamma gaps (default 8).", show_default=False)] = None,
     base_share: Annotated[
         float | None, typer.Option(help="bursty: share of the constant base (default 1500/7050).", show_default=False)

@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from superserve_cli.commands.replay import DEFAULT_WORKERS, LOAD
+from superserve_cli.commands.options import (
+    DEFAULT_WORKERS,
+    LOAD,
+    LateOption,
+    ProfileOption,
+    ServiceOption,
+    SloOption,
+    SubnetsOption,
+)
 
 if TYPE_CHECKING:
     from superserve_cli.studies.tuning import Setting
@@ -16,18 +24,13 @@ TRACE = (
 
 
 def tune(
-    profile: Annotated[str | None, typer.Option(help="A profile, Parquet or CSV, or a shipped one's name.", show_default="cpu")] = None,
+    profile: ProfileOption = None,
     trace: Annotated[list[str] | None, typer.Option(help=TRACE, show_default="bursty")] = None,
     workers: Annotated[int, typer.Option(help="How many workers.")] = DEFAULT_WORKERS,
-    slo_ms: Annotated[
-        float | None, typer.Option(help="SLO of requests that have none.", show_default="1.2 x the slowest batch, at least 20 ms")
-    ] = None,
-    late: Annotated[str, typer.Option(help="What becomes of requests that no choice can meet: drop, shed, serve.")] = "shed",
-    service: Annotated[
-        str | None,
-        typer.Option(help="fixed: as planned; measured: drawn from the profile's quantiles.", show_default="measured if it has them"),
-    ] = None,
-    subnets: Annotated[str | None, typer.Option(help="all, or ID,ID,...", show_default="those that none dominates")] = None,
+    slo_ms: SloOption = None,
+    late: LateOption = "shed",
+    service: ServiceOption = None,
+    subnets: SubnetsOption = None,
     load: Annotated[list[float] | None, typer.Option(help=f"{LOAD[:-1]}; repeatable].", show_default=False)] = None,
     mean_qps: Annotated[
         list[float] | None, typer.Option(help="Offered requests per second, instead of --load; repeatable.", show_default=False)
@@ -51,8 +54,7 @@ def tune(
     """Search for the policy that is best on your traces, and write it as a file that serve and replay take as --policy.
 
     It begins with the best of the built-in policies on training traces, and then improves its decision table patch by patch; traces
-    of other seeds decide whether that was worth it. Ctrl-C during
-    the search writes the best table so far.
+    of other seeds decide whether that was worth it. Ctrl-C during the search writes the best table so far.
     """
     from superserve_cli import console, policies
     from superserve_cli.core import files
@@ -93,6 +95,6 @@ def _setting(
 
     served = profiles.load(profile).served(subnets)
     slo_ns = served.default_slo_ns() if slo_ms is None else traces.slo_ns(slo_ms)
-    service = service or ("fixed" if served.quantiles_ns is None else "measured")
+    service = service or served.default_service()
     engine.check(served, workers, slo_ns, late, service)
     return Setting(served, workers, slo_ns, late, service, attainment)

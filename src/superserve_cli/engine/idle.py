@@ -38,17 +38,6 @@ def head(queues: Any, at: Any) -> Any:
     return worker, worker
 
 
-def pop(queues: Any, at: Any) -> Any:
-    """The lowest idle worker, which is idle no more."""
-    worker = queues.lowest[at]
-    while not queues.flag[worker]:
-        worker += 1
-    queues.flag[worker] = False
-    queues.lowest[at] = worker + 1
-    queues.size[at] -= 1
-    return worker
-
-
 def count(queues: Any, at: Any) -> Any:
     """How many workers are idle."""
     return queues.size[at]

@@ -31,10 +31,12 @@ MOST_TICKS: Final = 4_000_000
 """How often a control loop may be called in a run: some minutes, and more than a day at every 25 ms."""
 LOOK_AHEAD: Final = 1024
 """How many waiting requests a policy looks at that gives the latest start precedence."""
+ROUTING: Final = np.random.SeedSequence(0, spawn_key=(1,))
+"""A stream of its own: that of seed 0 draws service times, and which queue an idle worker picks."""
 
 
 class Sharding(NamedTuple):
-    """Routers that share the workers: each request goes to one of them at random (drawn from `seed`), and waits in its queue alone.
+    """Routers that share the workers: each request goes to one of them at random, and waits in its queue alone.
 
     A worker that is idle serves the queue that `pick` chooses: the one with the `least-slack` of all, a `random` one that is not
     empty, or the more urgent of two such (`two-choices`). A router plans with its share of the workers.
@@ -42,7 +44,10 @@ class Sharding(NamedTuple):
 
     routers: int = 1
     pick: str = "least-slack"
-    seed: int = 0
+
+    def routed(self, requests: int) -> NDArray[np.int16]:
+        """Which router each of so many requests goes to: the same in all runs, and independent of what else they draw."""
+        return np.random.default_rng(ROUTING).integers(self.routers, size=requests, dtype=np.int16)
 
 
 ONE_ROUTER: Final = Sharding()
@@ -116,8 +121,7 @@ def _requests(trace: Trace, served: Classes, slo_ns: int, sharding: Sharding) ->
         floors, at = np.unique(trace.min_accuracy, return_inverse=True)
         kind = np.array([served.of(floor) for floor in floors.tolist()], np.int16)[at]
     if sharding.routers > 1:
-        router = np.random.default_rng(sharding.seed).integers(sharding.routers, size=len(trace), dtype=np.int16)
-        kind = np.where(kind == steps.NOBODY, kind, router * np.int16(len(served.floors)) + kind)
+        kind = np.where(kind == steps.NOBODY, kind, sharding.routed(len(trace)) * np.int16(len(served.floors)) + kind)
     kind[rows > served.profile.largest] = steps.NOBODY
     return steps.Requests(trace.deadlines_ns(slo_ns), kind, rows)
 

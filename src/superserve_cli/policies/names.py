@@ -41,10 +41,7 @@ def _fixed(argument: str) -> Policy:
 
 
 def _price(argument: str) -> Policy:
-    try:
-        scale = float(argument) if argument else SCALE
-    except ValueError:
-        scale = 0.0
+    scale = _number(argument) if argument else SCALE
     if not 0 < scale <= LARGEST_SCALE:
         raise BadOption(f"the price of worker time cannot be scaled by {argument!r}", hint=f"write price or price:K, as in price:{SCALE}")
     return Policy(f"price:{argument}" if argument else "price", price(scale), grid=True)

@@ -116,6 +116,10 @@ class Profile:
         plans = sorted(row[-1] for row in self.plan)
         return workers * self.largest * 1e9 / plans[(len(plans) - 1) // 2]
 
+    def default_service(self) -> str:
+        """How service times are drawn where nobody says: measured if there are quantiles to draw from, else fixed."""
+        return "fixed" if self.quantiles_ns is None else "measured"
+
     def default_slo_ns(self) -> int:
         """1.2 times the largest planned latency, at least 20 ms."""
         return max(20_000_000, round(1.2 * max(map(max, self.plan))))

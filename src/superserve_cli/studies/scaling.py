@@ -102,7 +102,7 @@ def _served(cluster: Cluster, trace: Trace, policy: Policy, routers: int, way: s
 
     if way != OWN:
         return [run(trace, cluster.workers, Sharding(routers, way))]
-    router = np.random.default_rng(0).integers(routers, size=len(trace))
+    router = Sharding(routers).routed(len(trace))
     each, more = divmod(cluster.workers, routers)
     return [run(Trace(trace.arrival_ns[router == one]), each + (one < more), Sharding()) for one in range(routers)]
 

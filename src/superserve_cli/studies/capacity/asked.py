@@ -10,7 +10,7 @@ from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.engine.check import check
 from superserve_cli.errors import BadOption
 from superserve_cli.profiles import Profile
-from superserve_cli.studies.capacity import Ladder, Question, fleets, rates
+from superserve_cli.studies.capacity.search import Ladder, Question, fleets, rates
 from superserve_cli.traces import Mix, Trace
 
 RATE: Final = "rate"
@@ -44,7 +44,7 @@ def ask(
     `rules` are `slo_ns`, `late`, `service` (None: measured where the profile has quantiles) and `attainment`. Raises BadOption,
     Unknown or BadFile.
     """
-    rules["service"] = rules["service"] or ("fixed" if profile.quantiles_ns is None else "measured")
+    rules["service"] = rules["service"] or profile.default_service()
     count = DEFAULT_WORKERS if workers is None else workers
     check(profile, count, rules["slo_ns"], rules["late"], rules["service"])
     if mean_qps is not None and workers is not None:

@@ -21,7 +21,7 @@ from superserve_cli.errors import BadOption
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 from superserve_cli.reports import metrics
-from superserve_cli.studies.threshold import largest
+from superserve_cli.studies.capacity.threshold import largest
 from superserve_cli.traces import Trace
 
 STEP: Final = 1.01

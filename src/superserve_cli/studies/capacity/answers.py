@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from superserve_cli.core import figures, files
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.reports import markdown, notation
-from superserve_cli.studies.asked import RATE, WORKERS, Asked
-from superserve_cli.studies.capacity import STEP, Found, Load, Tally
+from superserve_cli.studies.capacity.asked import RATE, WORKERS, Asked
+from superserve_cli.studies.capacity.search import STEP, Found, Load, Tally
 
 SCHEMA: Final = "capacity/1"
 NAMES: Final = ("capacity.json", "capacity.svg", "report.md")
