@@ -12,13 +12,16 @@ from superserve_cli.engine import Engine
 from superserve_cli.engine.recording import Recorder
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.clock import VirtualClock
+from superserve_cli.serving.desk import Desk
 from superserve_cli.serving.http import Site
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Model
 from superserve_cli.serving.objectives import Objectives
+from superserve_cli.serving.refusals import Refusal
 from superserve_cli.serving.router import Answer, Router
-from superserve_cli.serving.routes import Routes, Service
+from superserve_cli.serving.routes import Routes
+from superserve_cli.serving.supernet_model import SuperNetModel
 from superserve_cli.serving.workers.sleep import CLASSES, SleepLink
 
 BATCH_SIZES = (1, 2, 4)
@@ -33,16 +36,16 @@ class Reply:
 
     clock: VirtualClock
     answer: Answer | None = None
-    status: int | None = None
+    refusal: type[Refusal] | None = None
     told_ms: float | None = None
 
     def answered(self, answer: Answer) -> None:
         assert self.told_ms is None
         self.answer, self.told_ms = answer, self.clock.now_ns() / 1e6
 
-    def refused(self, status: int) -> None:
+    def refused(self, refusal: Refusal) -> None:
         assert self.told_ms is None
-        self.status, self.told_ms = status, self.clock.now_ns() / 1e6
+        self.refusal, self.told_ms = type(refusal), self.clock.now_ns() / 1e6
 
 
 @dataclass
@@ -97,8 +100,10 @@ class World:
         for link in self.links:
             link.report_to(self.router)
         model = Model("net", "hash", SHAPE, CLASSES)
-        self.service = Service(self.metrics, model, Objectives(ms_to_ns(20)), {"policy": policy}, self.router)
-        self.site = Site.of(Routes(self.service), most_body_bytes=100_000)
+        self.model = SuperNetModel(model, Objectives(ms_to_ns(20)), {"policy": policy}, self.router)
+        self.desk = Desk(self.metrics)
+        self.desk.models["net"] = self.model
+        self.site = Site.of(Routes(self.desk), most_body_bytes=100_000)
 
     def ask(self, slo_ms: float = 20, rows: int = 1, value: float = 1.0, floor: float = 0.0) -> tuple[int, Reply]:
         """Submit a request whose rows hold a value; its id and the reply that waits for it."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from superserve_cli.serving.model import Model
 from superserve_cli.serving.protocol import InferRequest, Tensor, read_request, write_request
-from superserve_cli.serving.tensors import Invalid
+from superserve_cli.serving.refusals import Invalid
 
 WORDS = Model("m", "h", (4,), 2, datatype="INT64", vocabulary=(10, 2))
 PAIRS = Model("m", "h", (2, 3), 2, datatype="INT64", vocabulary=(10, 2))
@@ -24,12 +24,12 @@ def test_words_that_the_model_knows_are_taken_and_others_refused(words: list[int
     asked = read_request(*write_request(request(np.array([words])), binary))
     if all(0 <= word < 10 for word in words):
         assert WORDS.rows(asked).tolist() == [words]
-        assert WORDS.raw_rows(np.array(words).tobytes()).tolist() == [words]
+        assert WORDS.raw_input(np.array(words).tobytes()).data.tolist() == [words]
         return
     with pytest.raises(Invalid, match="words are numbers from 0 to 9, not"):
         WORDS.rows(asked)
     with pytest.raises(Invalid, match="words are numbers from 0 to 9, not"):
-        WORDS.raw_rows(np.array(words).tobytes())
+        WORDS.rows(InferRequest((WORDS.raw_input(np.array(words).tobytes()),)))
 
 
 def test_types_of_words_are_looked_up_too() -> None:
@@ -51,15 +51,15 @@ def test_images_come_as_fp32_alone() -> None:
 
 
 def test_half_a_row_of_words_is_refused() -> None:
-    assert WORDS.raw_rows(b"\0" * 64).shape == (2, 4)
+    assert WORDS.raw_input(b"\0" * 64).data.shape == (2, 4)
     with pytest.raises(Invalid, match="whole rows of INT64"):
-        WORDS.raw_rows(b"\0" * 16)
+        WORDS.raw_input(b"\0" * 16)
 
 
 def test_rows_are_views_of_what_came() -> None:
     for model, dtype in ((WORDS, np.int64), (IMAGES, np.float32)):
         body = np.ones((3, *model.shape), dtype).tobytes()
-        assert np.shares_memory(model.raw_rows(body), np.frombuffer(body, np.uint8))
+        assert np.shares_memory(model.raw_input(body).data, np.frombuffer(body, np.uint8))
 
 
 def test_the_metadata_name_the_datatype_of_the_input() -> None:

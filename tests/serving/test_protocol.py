@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, Wanted, read_request, write_request, write_response
-from superserve_cli.serving.tensors import Invalid
+from superserve_cli.serving.refusals import Invalid
 
 FOUR = np.arange(4, dtype=np.float32).reshape(1, 4)
 

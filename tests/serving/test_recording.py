@@ -22,8 +22,8 @@ from superserve_cli.serving.clock import LoopClock
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Listener
 from superserve_cli.serving.metrics import Metrics
-from superserve_cli.serving.router import Busy, Router
-from superserve_cli.serving.tensors import Invalid
+from superserve_cli.serving.refusals import Busy, Invalid, Refusal
+from superserve_cli.serving.router import Router
 from superserve_cli.serving.workers.sleep import SleepWorker
 
 World = Callable[..., Any]
@@ -94,7 +94,7 @@ class Quiet:
     def answered(self, answer: object) -> None:
         pass
 
-    def refused(self, status: int) -> None:
+    def refused(self, refusal: Refusal) -> None:
         pass
 
 

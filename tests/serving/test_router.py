@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superserve_cli.core.outcomes import DROPPED, FAILED
-from superserve_cli.serving.router import Busy
-from superserve_cli.serving.tensors import Invalid
+from superserve_cli.serving.refusals import Busy, Failed, Invalid, TooLate
 
 World = Callable[..., Any]
 
@@ -45,7 +43,7 @@ def test_the_most_urgent_request_goes_first(world: World) -> None:
 def test_an_impossible_deadline_is_told_at_once(world: World) -> None:
     server = world()
     _, reply = server.ask(slo_ms=1)
-    assert (reply.status, reply.told_ms) == (DROPPED, 0)
+    assert (reply.refusal, reply.told_ms) == (TooLate, 0)
 
 
 def test_a_request_whose_time_runs_out_in_the_queue_is_dropped_when_the_worker_is_free(world: World) -> None:
@@ -53,14 +51,14 @@ def test_a_request_whose_time_runs_out_in_the_queue_is_dropped_when_the_worker_i
     server.ask(slo_ms=20)
     _, reply = server.ask(slo_ms=7)
     server.advance(6)
-    assert (reply.status, reply.told_ms) == (DROPPED, 6)
+    assert (reply.refusal, reply.told_ms) == (TooLate, 6)
 
 
 def test_the_measured_overhead_is_taken_off_the_slack(world: World) -> None:
     server = world()
     server.router.overhead_ns = 1_000_000
-    assert server.ask(slo_ms=2.5)[1].status == DROPPED
-    assert server.ask(slo_ms=3.5)[1].status is None
+    assert server.ask(slo_ms=2.5)[1].refusal == TooLate
+    assert server.ask(slo_ms=3.5)[1].refusal is None
 
 
 def test_a_client_that_hangs_up_frees_its_place(world: World) -> None:
@@ -68,7 +66,7 @@ def test_a_client_that_hangs_up_frees_its_place(world: World) -> None:
     server.ask()
     id, reply = server.ask()
     server.router.cancel(id)
-    assert server.ask()[1].status is None
+    assert server.ask()[1].refusal is None
     server.advance(100)
     assert reply.told_ms is None
     assert server.statuses() == ["met", "failed", "met"]
@@ -131,7 +129,7 @@ def test_when_the_last_worker_is_lost_nobody_waits_any_longer(world: World) -> N
     server = world()
     replies = [server.ask(slo_ms=50)[1] for _ in range(3)]
     server.links[0].die()
-    assert [reply.status for reply in replies] == [FAILED] * 3
+    assert [reply.refusal for reply in replies] == [Failed] * 3
     with pytest.raises(Busy, match="no worker is up"):
         server.ask()
 
@@ -164,8 +162,8 @@ def test_one_long_pause_does_not_become_the_overhead(world: World) -> None:
 def test_an_overhead_that_leaves_no_time_fades_until_requests_run_again(world: World) -> None:
     server = world(max_queue=1000)
     server.router.overhead_ns = 50_000_000
-    statuses = [server.ask(slo_ms=20)[1].status for _ in range(200)]
-    assert statuses[0] == DROPPED
+    statuses = [server.ask(slo_ms=20)[1].refusal for _ in range(200)]
+    assert statuses[0] == TooLate
     assert statuses[-1] is None
 
 

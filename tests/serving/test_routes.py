@@ -245,7 +245,7 @@ def test_without_workers_the_server_lives_and_is_not_ready(world: World) -> None
 
 def test_before_the_workers_have_loaded_models_are_unavailable(world: World) -> None:
     server = world()
-    server.service.model = server.service.router = None
+    server.desk.models.clear()
     browser = Browser(server)
     assert browser.get("/v2/health/ready")[0] == 503
     assert browser.get("/v2/repository/index", "POST") == (200, [])

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, read_request, read_response, write_request, write_response
-from superserve_cli.serving.tensors import DTYPES, Invalid, elements, from_bytes, from_json
+from superserve_cli.serving.refusals import Invalid
+from superserve_cli.serving.tensors import DTYPES, elements, from_bytes, from_json
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = st.text('ab"\\é☃', max_size=5)

@@ -88,7 +88,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("superserve_live_workers", "Workers that are up", value=self.live())
 
     def statistics(self, name: str, version: str) -> dict[str, object]:
-        """The counts in the form of the protocol's statistics extension."""
+        """The counts as an entry of the protocol's statistics extension."""
         met, late, *failures = self.requests
         answered = {"count": met + late, "ns": round((self.queue.total + self.compute.total) * NS_PER_S)}
         inference = {
@@ -97,11 +97,10 @@ class Metrics(Collector):
             "queue": {"count": self.queue.count, "ns": round(self.queue.total * NS_PER_S)},
             "compute_infer": {"count": self.compute.count, "ns": round(self.compute.total * NS_PER_S)},
         }
-        stats = {
+        return {
             "name": name,
             "version": version,
             "inference_count": met + late,
             "execution_count": self.compute.count,
             "inference_stats": inference,
         }
-        return {"model_stats": [stats]}

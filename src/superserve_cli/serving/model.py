@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.serving.protocol import InferRequest, Tensor
-from superserve_cli.serving.tensors import DTYPES, Invalid, from_bytes
+from superserve_cli.serving.refusals import Invalid
+from superserve_cli.serving.tensors import DTYPES, from_bytes
 
 INPUT: Final = "input"
 OUTPUT: Final = "logits"
@@ -56,12 +57,12 @@ class Model:
             )
         return self._known(data) if self.vocabulary else data
 
-    def raw_rows(self, body: bytes) -> NDArray[Any]:
-        """The rows that a body without JSON holds (binary tensor data extension, header length 0); raises Invalid."""
+    def raw_input(self, body: bytes) -> Tensor:
+        """The input that a body without JSON holds (binary tensor data extension, header length 0); raises Invalid."""
         rows, rest = divmod(len(body), self.dtype.itemsize * int(np.prod(self.shape)))
         if rest or not rows:
             raise Invalid(f"a raw body must hold whole rows of {self.datatype} of shape {self._shape(-1)}")
-        return self._known(from_bytes(self.datatype, (rows, *self.shape), body, 0, len(body)))
+        return Tensor(INPUT, self.datatype, from_bytes(self.datatype, (rows, *self.shape), body, 0, len(body)))
 
     def _known(self, data: NDArray[Any]) -> NDArray[Any]:
         """The same rows, when they hold no word that a worker would look up in vain; raises Invalid."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from superserve_cli.core.nouns import NS_PER_US
-from superserve_cli.serving.tensors import Invalid
+from superserve_cli.serving.refusals import Invalid
 
 LONGEST_SLO_US: Final = 24 * 3600 * 1_000_000
 SLO_PARAMETERS: Final = ("timeout", "slo_us")

@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
-from superserve_cli.serving.tensors import DTYPES, Invalid, from_bytes, from_json, to_bytes, to_json
+from superserve_cli.serving.refusals import Invalid
+from superserve_cli.serving.tensors import DTYPES, from_bytes, from_json, to_bytes, to_json
 
 NO_PARAMETERS: Final[Mapping[str, Any]] = {}
 EXTENSIONS: Final = ("binary_tensor_data", "parameters", "statistics")

@@ -15,7 +15,7 @@ from superserve_cli.serving.clock import Clock
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Link
 from superserve_cli.serving.metrics import Metrics
-from superserve_cli.serving.tensors import Invalid
+from superserve_cli.serving.refusals import Busy, Failed, Invalid, Refusal, TooLate
 
 FIRST_OVERHEAD_NS: Final = 200_000
 LEAST_OVERHEAD_NS: Final = 20_000
@@ -43,13 +43,9 @@ class Reply(Protocol):
         """A worker has run it."""
         ...
 
-    def refused(self, status: int) -> None:
-        """Nobody will: it was DROPPED, or it FAILED (core.outcomes) because no worker is left."""
+    def refused(self, refusal: Refusal) -> None:
+        """Nobody will: it was dropped, or no worker is left."""
         ...
-
-
-class Busy(Exception):
-    """No place for this request now; the client may come again (HTTP 503)."""
 
 
 class _Waiting:
@@ -82,7 +78,7 @@ class Router:
         self._links = links
         self._now_ns = clock.now_ns
         self._call_later = clock.call_later
-        self._metrics = metrics
+        self.metrics = metrics
         self._ledger = ledger
         self._max_queue = max_queue
         self._next_id = 0
@@ -185,7 +181,7 @@ class Router:
             step = self._engine.decide(now_ns + self.overhead_ns)
             if step is None:
                 return
-            self._metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)
+            self.metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)
             if isinstance(step, Dispatch):
                 self._dispatch(step, now_ns)
             elif isinstance(step, Drop):
@@ -199,7 +195,7 @@ class Router:
         waiting = [self._waiting[request.id] for request in step.requests]
         self._running[step.worker] = _Running(step, waiting, now_ns)
         self._links[step.worker].start(step.subnet, [one.rows for one in waiting])
-        metrics = self._metrics
+        metrics = self.metrics
         metrics.dispatches[step.subnet, step.batch_size] += 1
         metrics.slack.observe((step.requests[0].deadline_ns - now_ns) / NS_PER_S)
         for request in step.requests:
@@ -220,12 +216,12 @@ class Router:
         self.overhead_ns -= self.overhead_ns >> FADING_SHIFT
         reply = self._waiting[step.request.id].reply
         self._end(step.request, now_ns, DROPPED)
-        reply.refused(DROPPED)
+        reply.refused(TooLate("dropped: the deadline could not be met"))
 
     def _answer(self, running: _Running, logits: NDArray[np.float32], compute_ns: int, now_ns: int) -> None:
         step, start_ns = running.dispatch, running.start_ns
-        self._metrics.compute.observe(compute_ns / NS_PER_S)
-        self._metrics.profile_error.observe(compute_ns / step.plan_ns)
+        self.metrics.compute.observe(compute_ns / NS_PER_S)
+        self.metrics.profile_error.observe(compute_ns / step.plan_ns)
         at = 0
         for one in running.waiting:
             request = one.request
@@ -237,9 +233,9 @@ class Router:
     def _served(self, request: Request, step: Dispatch, start_ns: int, now_ns: int) -> bool:
         met = now_ns <= request.deadline_ns
         del self._waiting[request.id]
-        self._metrics.requests[MET if met else LATE] += 1
+        self.metrics.requests[MET if met else LATE] += 1
         if step.accuracy is not None:
-            self._metrics.accuracy.observe(step.accuracy)
+            self.metrics.accuracy.observe(step.accuracy)
         if self._ledger is not None:
             self._ledger.served(request, start_ns, now_ns, step.subnet, step.batch_size, step.worker)
         return met
@@ -249,10 +245,10 @@ class Router:
         for id, waiting in list(self._waiting.items()):
             if self._engine.cancel(id):
                 self._end(waiting.request, self._now_ns(), FAILED)
-                waiting.reply.refused(FAILED)
+                waiting.reply.refused(Failed("the last worker was lost"))
 
     def _end(self, request: Request, now_ns: int, status: int) -> None:
         self._waiting.pop(request.id, None)
-        self._metrics.requests[status] += 1
+        self.metrics.requests[status] += 1
         if self._ledger is not None:
             self._ledger.ended(request, now_ns, status)

@@ -18,15 +18,17 @@ from superserve_cli.engine.recording import Recorder, Recording
 from superserve_cli.errors import Unreachable
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
-from superserve_cli.serving import described
+from superserve_cli.serving import described as describing
 from superserve_cli.serving.clock import Clock, LoopClock
+from superserve_cli.serving.desk import Desk
 from superserve_cli.serving.http import MOST_CONNECTIONS, Site
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Hello
 from superserve_cli.serving.objectives import Objectives
 from superserve_cli.serving.router import Router
-from superserve_cli.serving.routes import Routes, Service
+from superserve_cli.serving.routes import Routes
+from superserve_cli.serving.supernet_model import SuperNetModel
 from superserve_cli.serving.workers.messages import Order, Plan
 from superserve_cli.serving.workers.process import ProcessWorker
 
@@ -70,11 +72,12 @@ class Server:
         self._clock = LoopClock(asyncio.get_running_loop())
         self._engine = _engine(settings, self._clock)
         self._metrics = Metrics()
-        self._service = Service(self._metrics)
-        self._site = Site.of(Routes(self._service), MOST_BODY_BYTES)
+        self._desk = Desk(self._metrics)
+        self._site = Site.of(Routes(self._desk), MOST_BODY_BYTES)
         self._ledger = Ledger(settings.profile.subnets, settings.profile.accuracies) if settings.record else None
         self._listening: asyncio.Server | None = None
         self._workers: list[ProcessWorker] = []
+        self._model: SuperNetModel | None = None
         self._origin_ns = self._clock.now_ns()
         self.hellos: list[Hello] = []
         self.url = ""
@@ -109,26 +112,24 @@ class Server:
         model = self.hellos[0].model
         self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
         plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes, model.datatype)
-        self._service.model = model
-        self._service.described = described.parameters(
-            self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns
-        )
+        described = describing.parameters(self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns)
+        self._model = SuperNetModel(model, Objectives(settings.slo_ns), described)
+        self._desk.models[model.name] = self._model
         await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
         router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
         self._origin_ns = self._clock.now_ns()
         for worker in self._workers:
             worker.report_to(router)
-        self._service.objectives = Objectives(settings.slo_ns)
         gc.freeze()  # what is there now stays: a collection during a burst need not look at it
-        self._service.router = router
+        self._model.router = router
 
     async def drain(self) -> None:
         """Take no more requests, and answer those that wait; those that a worker keeps for too long are told that nobody will come."""
-        log.info("event=stopping pending=%d", self._service.router.pending if self._service.router else 0)
+        router = self._model.router if self._model is not None else None
+        log.info("event=stopping pending=%d", router.pending if router is not None else 0)
         if self._listening is not None:
             self._listening.close()
         self._site.drain()
-        router = self._service.router
         if router is None:
             return
         router.closed = True
@@ -166,7 +167,7 @@ class Server:
     @property
     def described(self) -> dict[str, Any]:
         """What the server says of itself in its model's metadata; empty before the workers have said who they are."""
-        return dict(self._service.described or {})
+        return dict(self._model.described) if self._model is not None else {}
 
 
 def _engine(settings: Settings, clock: Clock) -> Engine:

@@ -7,6 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from superserve_cli.serving.refusals import Invalid
+
 DTYPES: Final = {
     "BOOL": np.dtype("?"),
     "UINT8": np.dtype("u1"),
@@ -25,10 +27,6 @@ DTYPES: Final = {
 MOST_ELEMENTS: Final = 2**40
 MOST_DIMENSIONS: Final = 16
 LENGTH: Final = struct.Struct("<I")
-
-
-class Invalid(Exception):
-    """A request that cannot be understood or served: the client's to put right (HTTP 400)."""
 
 
 def elements(shape: object) -> int:

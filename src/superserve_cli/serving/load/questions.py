@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from superserve_cli.errors import BadOption
 from superserve_cli.serving.load.target import Target
 from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
-from superserve_cli.serving.tensors import DTYPES, Invalid
+from superserve_cli.serving.refusals import Invalid
+from superserve_cli.serving.tensors import DTYPES
 from superserve_cli.tasks import Split
 from superserve_cli.traces.trace import Trace
 
