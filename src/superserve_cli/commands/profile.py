@@ -22,11 +22,13 @@ def profile(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: one less than the cores).", min=1, show_default=False)] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="What to compute in: float32 (default), bfloat16, float16. Not with ONNX files.", show_default=False)
+        str | None, typer.Option(help="float32, bfloat16 (default on a GPU) or float16. Not with ONNX files.", show_default=False)
     ] = None,
     pack_mb: Annotated[
         int | None, typer.Option(help="MB of packed weights (default: 256). Not with ONNX files.", min=0, show_default=False)
     ] = None,
+    uint8: Annotated[bool, typer.Option("--uint8", help="Take images as uint8 pixels, which the device divides by 255.")] = False,
+    eager: Annotated[bool, typer.Option("--eager", help="On a GPU, launch kernel by kernel instead of replaying captured graphs.")] = False,
     task: Annotated[
         str | None,
         typer.Option(help="What accuracies are measured on: glyphs, digits, npz:FILE (default: what it learnt).", show_default=False),
@@ -54,7 +56,7 @@ def profile(
     files.claim_parquet(out, overwrite)
     files.claim(picture, overwrite)
     sizes, rounds = asked.batch_sizes(batch_sizes), asked.rounds(rounds)
-    computing = {"device": device, "threads": threads, "dtype": dtype, "pack_mb": pack_mb}
+    computing = {"device": device, "threads": threads, "dtype": dtype, "pack_mb": pack_mb, "pixels": uint8, "eager": eager}
     measured = _subject(supernet, computing, subnets, sizes, task, seed)
     earlier = _earlier(measured, out)
     with _kept(out):

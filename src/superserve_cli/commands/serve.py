@@ -19,11 +19,13 @@ def serve(
     device: Annotated[list[str] | None, typer.Option(help="One worker per device: cpu, cuda, cuda:1; repeatable.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads per CPU worker; by default one less than the cores.", min=1)] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="What to compute in: float32 (default), bfloat16, float16. Not with ONNX files.", show_default=False)
+        str | None, typer.Option(help="float32, bfloat16 (default on a GPU) or float16. Not with ONNX files.", show_default=False)
     ] = None,
     pack_mb: Annotated[
         int | None, typer.Option(help="MB of packed weights per worker (default: 256). Not with ONNX files.", min=0, show_default=False)
     ] = None,
+    uint8: Annotated[bool, typer.Option("--uint8", help="Take images as uint8 pixels, which the device divides by 255.")] = False,
+    eager: Annotated[bool, typer.Option("--eager", help="On a GPU, launch kernel by kernel instead of replaying captured graphs.")] = False,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where to listen; 0 picks a free port.", min=0, max=65535)] = 8000,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
@@ -48,7 +50,7 @@ def serve(
     if not host:
         raise BadOption("--host is empty", hint="0.0.0.0 listens on all addresses")
     served = profiles.load(profile).served(subnets)
-    computing = {"threads": threads, "dtype": dtype, "pack_mb": pack_mb}
+    computing = {"threads": threads, "dtype": dtype, "pack_mb": pack_mb, "pixels": uint8, "eager": eager}
     settings = Settings(
         orders=[Order(WORKER, {"path": _text(supernet), "device": name, **computing}) for name in device or ["cpu"]],
         profile=served,

@@ -12,8 +12,8 @@ from superserve_cli.serving.tensors import DTYPES, from_bytes
 INPUT: Final = "input"
 OUTPUT: Final = "logits"
 DATATYPE: Final = "FP32"
-"""What outputs are, and inputs unless they are words."""
-DATATYPES: Final = {"float32": "FP32", "int64": "INT64"}
+"""What outputs are, and inputs unless they are words or pixels."""
+DATATYPES: Final = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 """What the protocol calls the inputs of a SuperNet."""
 NUMBER_BYTES: Final = 64
 """A number in JSON, with all its digits, indented."""

@@ -65,9 +65,11 @@ def _measured(model: Model, name: str) -> tuple[NDArray[Any], Judge]:
 
 
 def inputs(model: Model, rows: int, seed: int) -> NDArray[Any]:
-    """Random inputs (rows, *shape) that a model takes: numbers of a normal distribution, or words, the first (padding) left out."""
+    """Random inputs (rows, *shape) that a model takes: of a normal distribution, pixels, or words, the first (padding) left out."""
     rng = np.random.default_rng(seed)
     shape = (rows, *model.shape)
+    if model.dtype.kind == "u":
+        return rng.integers(256, size=shape, dtype=np.uint8)
     if not model.vocabulary:
         return rng.standard_normal(shape).astype(model.dtype)
     words = rng.integers(min(1, model.vocabulary[0] - 1), model.vocabulary[0], shape)

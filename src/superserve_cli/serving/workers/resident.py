@@ -9,6 +9,8 @@ from superserve_cli import supernet
 from superserve_cli.core.nouns import Subnet, Worker
 from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.serving.model import DATATYPES, Model
+from superserve_cli.serving.workers.accelerators import Cuda
+from superserve_cli.serving.workers.graph_worker import GraphWorker
 from superserve_cli.serving.workers.onnx_worker import SUFFIX, OnnxWorker
 from superserve_cli.serving.workers.torch_worker import PACK_MB, TorchWorker
 from superserve_cli.supernet import SuperNet
@@ -41,20 +43,29 @@ class Resident:
 
 
 def hold(
-    path: Path | None, device: str = "cpu", threads: int | None = None, dtype: str | None = None, pack_mb: int | None = None
+    path: Path | None,
+    device: str = "cpu",
+    threads: int | None = None,
+    dtype: str | None = None,
+    pack_mb: int | None = None,
+    pixels: bool = False,
+    eager: bool = False,
 ) -> Resident:
     """What a path holds (None: the shipped SuperNet), on a worker of its own.
 
-    Raises BadFile for anything else than a SuperNet's folder, an .onnx file or a folder of them, and BadOption for a dtype or
-    room for packed weights with ONNX files, which are computed as they were exported.
+    On a GPU it computes in bfloat16 unless `dtype` says otherwise, and replays graphs unless `eager`. `pixels`: images come as
+    uint8. Raises BadFile for anything else than a SuperNet's folder, an .onnx file or a folder of them, and BadOption for a dtype,
+    room for packed weights, pixels or eagerness with ONNX files, which are computed as they were exported.
     """
     if path is None or (path / DESCRIPTION).exists():
-        return _of_supernet(supernet.load(path), device, threads, dtype or "float32", PACK_MB if pack_mb is None else pack_mb)
+        room = PACK_MB if pack_mb is None else pack_mb
+        asked = dtype or ("float32" if device == "cpu" else "bfloat16")
+        return of_supernet(TorchWorker(supernet.load(path), device, threads, asked, room, pixels), eager)
     if not path.exists():
         raise BadFile(f"there is no {path}", hint="name a SuperNet's folder, an .onnx file, or a folder of them")
     if path.suffix != SUFFIX and not (path.is_dir() and any(path.glob(f"*{SUFFIX}"))):
         raise BadFile(f"{path} is no SuperNet", hint="`superserve build --out DIR` writes one, `superserve export` writes ONNX files")
-    for option, value in (("--dtype", dtype), ("--pack-mb", pack_mb)):
+    for option, value in (("--dtype", dtype), ("--pack-mb", pack_mb), ("--uint8", pixels or None), ("--eager", eager or None)):
         if value is not None:
             raise BadOption(f"{option} does not go with ONNX files: they are computed as they were exported", hint=f"leave {option} out")
     return _of_onnx(OnnxWorker(path, device, threads))
@@ -66,20 +77,22 @@ def make(path: str | None, **options: Any) -> tuple[Worker, Model]:
     return held.worker, held.model
 
 
-def _of_supernet(held: SuperNet, device: str, threads: int | None, dtype: str, pack_mb: int) -> Resident:
+def of_supernet(worker: TorchWorker, eager: bool = False) -> Resident:
+    """The SuperNet that a torch worker holds; on a GPU it replays graphs, unless `eager`."""
+    held = worker.held
     architecture, task, known = held.architecture, held.metadata.get("task") or {}, held.metadata.get("subnets") or {}
     subnets = _subnets(held)
     runnable = (held.space.largest,) if held.runs(held.space.largest) else subnets
     return Resident(
-        worker=TorchWorker(held, device, threads, dtype, pack_mb),
+        worker=worker if eager or worker.device.type == "cpu" else GraphWorker(worker, Cuda(worker.device)),
         model=Model(
             name=held.name,
             hash=held.hash,
             shape=tuple(architecture.shape),
             classes=architecture.classes,
-            task=task.get("name"),
+            task=None if worker.pixels else task.get("name"),  # tasks yield numbers around 0, no pixels
             seed=task.get("seed"),
-            datatype=DATATYPES[architecture.dtype],
+            datatype=DATATYPES[worker.input_dtype.name],
             vocabulary=vocabulary(held.plan(held.space.largest)),
         ),
         subnets=subnets,
