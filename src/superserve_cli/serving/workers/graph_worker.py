@@ -84,7 +84,10 @@ class GraphWorker:
         return self.finish(0).copy()
 
     def begin(self, slot: int, subnet: Subnet, batch: NDArray[Any]) -> None:
-        """Start a batch (n, *shape) in a free slot, and come back while it is copied and computed; it must be recorded, and not larger than what is."""
+        """Start a batch (n, *shape) in a free slot, and come back while it is copied and computed.
+
+        The subnet must be recorded, at this batch size or a larger one.
+        """
         rows = len(batch)
         replay = self._graphs[subnet, self._sizes[bisect_left(self._sizes, rows)]]
         sent, staged, fetched = self._slots[slot]

@@ -30,10 +30,11 @@ BRIGHTEST: Final = 255
 class TorchWorker:
     """A worker that runs the programs of a SuperNet with PyTorch, on a CPU or a CUDA device.
 
-    It computes in `dtype`, on a copy of what it was given (`held`) unless that fits; inputs are float32 or int64, as the architecture has it, and outputs float32. With `pixels`, inputs are
-    uint8 instead, a quarter of the bytes on their way, and become x / 255 on the device. Packed copies of the weights of hot
-    subnets take up to `pack_mb`. `threads` (default: all cores but one) is set for the whole process. Raises Unknown or BadOption
-    for a device that is not there, for another dtype, for less than one thread, for pixels of what are no images.
+    It computes in `dtype`, with its own copy of what it was given (`held`) where that differs. Inputs are float32 or int64, as
+    the architecture has it, and outputs float32. With `pixels`, inputs are uint8 instead, a quarter of the bytes on their way, and
+    become x / 255 on the device. Packed copies of the weights of hot subnets take up to `pack_mb`. `threads` (default: all cores
+    but one) is set for the whole process. Raises Unknown or BadOption for a device that is not there, for another dtype, for less
+    than one thread, for pixels of what are no images.
     """
 
     def __init__(
