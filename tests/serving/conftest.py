@@ -100,7 +100,7 @@ class World:
         for link in self.links:
             link.report_to(self.router)
         model = Model("net", "hash", SHAPE, CLASSES)
-        self.model = SuperNetModel(model, Objectives(ms_to_ns(20)), {"policy": policy}, self.router)
+        self.model = SuperNetModel(model, self.profile, Objectives(ms_to_ns(20)), {"policy": policy}, self.router)
         self.desk = Desk(self.metrics)
         self.desk.models["net"] = self.model
         self.site = Site.of(Routes(self.desk), most_body_bytes=100_000)

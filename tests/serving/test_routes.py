@@ -67,8 +67,10 @@ def test_health_and_metadata(browser: Browser) -> None:
     assert browser.get("/v2") == browser.get("/v2/")
     assert "binary_tensor_data" in browser.get("/v2")[1]["extensions"]
     assert browser.get("/v2/models") == (200, {"models": ["net"]})
-    assert browser.get("/v2/repository/index", "POST") == (200, [{"name": "net", "version": "1", "state": "READY"}])
-    status, metadata = browser.get("/v2/models/net/versions/1")
+    index = [{"name": "net", "version": subnet, "state": "READY", "reason": ""} for subnet in ("small", "large")]
+    assert browser.get("/v2/repository/index", "POST") == (200, index)
+    status, metadata = browser.get("/v2/models/net/versions/small")
+    assert metadata["versions"] == ["small", "large"]
     assert (status, metadata["inputs"]) == (200, [{"name": "input", "datatype": "FP32", "shape": [-1, 2, 2, 2]}])
     assert metadata["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 10]}]
     assert metadata["parameters"] == {"policy": "max-accuracy"}
@@ -79,7 +81,7 @@ def test_a_json_request_gets_a_json_answer_that_says_how_it_came_about(browser: 
     assert status == 200
     assert answer == {
         "model_name": "net",
-        "model_version": "1",
+        "model_version": "large",
         "id": "seven",
         "parameters": {"subnet": "large", "accuracy": 0.9, "batch_size": 2, "queue_us": 0, "compute_us": 8000, "slo_met": True},
         "outputs": [{"name": "logits", "shape": [2, 10], "datatype": "FP32", "data": [8.0] * 20}],
@@ -151,7 +153,14 @@ def test_an_accuracy_floor_decides_the_subnet_and_one_out_of_reach_is_refused(wo
         {"min_accuracy": True},
         {"min_accuracy": [0.5]},
         {"min_accuracy": 10**400},
-        {"subnet": "small"},
+        {"subnet": "medium"},
+        {"subnet": 3},
+        {"subnet": ""},
+        {"subnet": "small", "min_accuracy": 0.85},
+        {"priority": -1},
+        {"priority": 1.0},
+        {"priority": True},
+        {"priority": 2**64},
         {"sequence_id": 3},
     ],
     ids=str,
@@ -292,9 +301,24 @@ def test_metrics_and_statistics_count_what_was_served(browser: Browser) -> None:
         "superserve_queue_depth 0.0",
     ):
         assert line in text.decode().splitlines()
-    stats = browser.get("/v2/models/net/stats")[1]["model_stats"][0]
-    assert (stats["inference_count"], stats["execution_count"]) == (1, 1)
-    assert stats["inference_stats"]["compute_infer"] == {"count": 1, "ns": 8_000_000}
+
+
+def test_statistics_are_by_subnet_and_failures_that_no_subnet_is_to_blame_for_stand_apart(browser: Browser) -> None:
+    browser.infer(asked(rows=2))
+    browser.infer(asked(parameters={"timeout": 1000}))
+    small, large, nobody = browser.get("/v2/models/net/stats")[1]["model_stats"]
+    assert [entry["version"] for entry in (small, large, nobody)] == ["small", "large", ""]
+    assert (large["inference_count"], large["execution_count"]) == (2, 1)
+    inference = large["inference_stats"]
+    assert (inference["success"], inference["compute_infer"]) == ({"count": 1, "ns": 8_000_000},) * 2
+    assert inference["queue"] == inference["compute_input"] == inference["compute_output"] == {"count": 1, "ns": 0}
+    assert inference["cache_hit"] == inference["cache_miss"] == inference["fail"] == {"count": 0, "ns": 0}
+    assert [(batch["batch_size"], batch["compute_infer"]) for batch in large["batch_stats"]] == [(2, {"count": 1, "ns": 8_000_000})]
+    assert large["last_inference"] > 10**12
+    assert nobody["inference_stats"]["fail"] == {"count": 1, "ns": 0}
+    assert (small["last_inference"], small["inference_count"], small["batch_stats"]) == (0, 0, [])
+    assert browser.get("/v2/models/net/versions/large/stats")[1]["model_stats"] == [large]
+    assert browser.get("/v2/models/stats")[1] == {"model_stats": [small, large, nobody]}
 
 
 @settings(deadline=None)

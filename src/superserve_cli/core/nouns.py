@@ -34,13 +34,17 @@ Choose = Callable[[int, int], Choice | None]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One inference to serve. `arrival_ns` is when it should arrive, not when we noticed it; `size` counts its rows."""
+    """One inference to serve. `arrival_ns` is when it should arrive, not when we noticed it; `size` counts its rows.
+
+    One that names its `subnet` is pinned: no other may run it.
+    """
 
     id: int
     arrival_ns: int
     deadline_ns: int
     min_accuracy: float = 0.0
     size: int = 1
+    subnet: Subnet | None = None
 
 
 class Worker(Protocol):

@@ -5,6 +5,7 @@ from typing import Final
 
 from superserve_cli.core.nouns import Request, Subnet
 from superserve_cli.engine import steps
+from superserve_cli.engine.pins import Pins
 from superserve_cli.engine.tables import classes
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.policies import Policy
@@ -58,6 +59,8 @@ class Engine:
         self._late = steps.LATE_RULES[late]
         self._queues: steps.Heaps = [[] for _ in self._classes.floors]
         self._depth = [0] * len(self._classes.floors)
+        self._pins = Pins(profile, workers, self._classes.tables, self._queues, self._depth)
+        self._tables = self._pins.tables
         self._idle: steps.Heaps = [[]]
         self._running: dict[int, list[Request]] = {}
         self._live: set[int] = set()
@@ -83,15 +86,22 @@ class Engine:
         """The most rows that a request may have."""
         return len(self._batch)
 
-    def reaches(self, min_accuracy: float) -> bool:
-        """Whether some subnet that the policy may run is that accurate; if not, the request must be refused."""
+    def serves(self, subnet: Subnet) -> bool:
+        """Whether a request may be pinned to a subnet: any served one, whatever the policy would run."""
+        return subnet in self._classes.profile.subnets
+
+    def reaches(self, min_accuracy: float, subnet: Subnet | None = None) -> bool:
+        """Whether some subnet that the policy may run, or the one that is pinned, is that accurate; if not, the request must be refused."""
+        if subnet is not None:
+            return (self._classes.profile.accuracy(subnet) or 0.0) >= min_accuracy
         return self._classes.of(min_accuracy) != steps.NOBODY
 
     def arrive(self, request: Request) -> None:
-        """A request joins the queue; its id must be new, its floor within reach and its rows at most `largest`."""
+        """A request joins the queue; its id must be new, its subnet served, its floor within reach and its rows at most `largest`."""
         self._waiting[request.id] = request
         self._deadline_ns[request.id] = request.deadline_ns
-        self._kind[request.id] = self._classes.of(request.min_accuracy)
+        pin = request.subnet
+        self._kind[request.id] = self._classes.of(request.min_accuracy) if pin is None else self._pins.kind(pin)
         self._rows[request.id] = request.size
         steps.enqueue(self._queues, self._depth, self._requests, request.id)
 
@@ -101,7 +111,7 @@ class Engine:
             return None
         kind = steps.most_urgent(self._queues, len(self._queues))
         deadline_ns, id = steps.head(self._queues, kind)
-        rows, tables = self._rows[id], self._classes.tables
+        rows, tables = self._rows[id], self._tables
         slack_ns, depth, live = deadline_ns - now_ns, self._depth[kind], len(self._live)
         choice = steps.decide(tables, self._late, kind, slack_ns, depth, rows, live, ROUTERS)
         if choice == steps.WAIT:
@@ -116,7 +126,7 @@ class Engine:
         worker = steps.pop(self._idle, IDLE)
         self._running[worker] = batch
         subnet = self._classes.subnet(cell)
-        return Dispatch(worker, subnet, self._classes.profile.accuracy(subnet), rows, batch, self._classes.tables.plan_ns[cell])
+        return Dispatch(worker, subnet, self._classes.profile.accuracy(subnet), rows, batch, self._tables.plan_ns[cell])
 
     def _forget(self, id: int) -> Request:
         del self._deadline_ns[id], self._kind[id], self._rows[id]

@@ -85,7 +85,15 @@ class Recorder(Engine):
     def arrive(self, request: Request) -> None:
         """A request joins the queue."""
         floor = request.min_accuracy
-        self._note("arrive", [request.id], request.arrival_ns, deadline_ns=request.deadline_ns, size=request.size, floor=floor)
+        self._note(
+            "arrive",
+            [request.id],
+            request.arrival_ns,
+            deadline_ns=request.deadline_ns,
+            size=request.size,
+            floor=floor,
+            subnet=request.subnet,
+        )
         super().arrive(request)
 
     def decide(self, now_ns: int) -> Dispatch | Drop | Wait | None:
@@ -158,7 +166,8 @@ class Recording:
 
     `event` is one of EVENTS, or for a call of decide its answer, one of ANSWERS. `time_ns` is when (of an arrival: when the request
     did), by the server's monotonic clock; `asked_ns` the time that decide was given, which is later by the overhead. `requests` are
-    ids: the one that arrives, is cancelled or dropped, or those of a batch; `size` their rows.
+    ids: the one that arrives, is cancelled or dropped, or those of a batch; `size` their rows. `subnet` is what a batch runs on, or
+    what the request that arrives is pinned to.
     """
 
     table: pa.Table
@@ -234,8 +243,10 @@ def _tell(engine: Engine, row: Mapping[str, Any]) -> None:
 
 
 def _request(engine: Engine, row: Mapping[str, Any]) -> Request:
-    request = Request(row["requests"][0], row["time_ns"], row["deadline_ns"], row["min_accuracy"], row["size"])
-    if not (1 <= request.size <= engine.largest and engine.reaches(request.min_accuracy)):
+    request = Request(row["requests"][0], row["time_ns"], row["deadline_ns"], row["min_accuracy"], row["size"], row["subnet"])
+    if request.subnet is not None and not engine.serves(request.subnet):
+        raise LookupError
+    if not (1 <= request.size <= engine.largest and engine.reaches(request.min_accuracy, request.subnet)):
         raise LookupError
     return request
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from superserve_cli.core.nouns import Request, Subnet
 from superserve_cli.core.outcomes import FAILED, LATE, MET, NEVER, Outcomes
+from superserve_cli.serving.ids import arrival_of
 
 NOBODY: Final = -1
 _TIMES: Final = ("arrival_ns", "deadline_ns", "start_ns", "finish_ns", "ended_ns")
@@ -36,7 +37,7 @@ class Ledger:
         self._add(request, NEVER, NEVER, now_ns, NOBODY, NOBODY, NOBODY, status)
 
     def _add(self, request: Request, *rest: int) -> None:
-        values = (request.id, request.arrival_ns, request.deadline_ns, *rest, request.size)
+        values = (arrival_of(request.id), request.arrival_ns, request.deadline_ns, *rest, request.size)
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)
         self._floors.append(request.min_accuracy)

@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.core.outcomes import STATUSES
 
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -86,21 +85,3 @@ class Metrics(Collector):
         yield self.profile_error.family("superserve_profile_error_ratio", "Observed time of inference / planned latency, by batch")
         yield GaugeMetricFamily("superserve_queue_depth", "Requests that wait", value=self.depth())
         yield GaugeMetricFamily("superserve_live_workers", "Workers that are up", value=self.live())
-
-    def statistics(self, name: str, version: str) -> dict[str, object]:
-        """The counts as an entry of the protocol's statistics extension."""
-        met, late, *failures = self.requests
-        answered = {"count": met + late, "ns": round((self.queue.total + self.compute.total) * NS_PER_S)}
-        inference = {
-            "success": answered,
-            "fail": {"count": sum(failures), "ns": 0},
-            "queue": {"count": self.queue.count, "ns": round(self.queue.total * NS_PER_S)},
-            "compute_infer": {"count": self.compute.count, "ns": round(self.compute.total * NS_PER_S)},
-        }
-        return {
-            "name": name,
-            "version": version,
-            "inference_count": met + late,
-            "execution_count": self.compute.count,
-            "inference_stats": inference,
-        }

@@ -19,8 +19,6 @@ NUMBER_BYTES: Final = 64
 """A number in JSON, with all its digits, indented."""
 ROOM_BYTES: Final = 64 * 1024
 """What a request may hold beside its numbers."""
-VERSION: Final = "1"
-"""The only version that a model has here: one SuperNet, one set of weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,9 @@ class Model:
         return [rows, *self.shape]
 
     def described(self) -> dict[str, Any]:
-        """The model's metadata as the protocol wants it, without parameters."""
+        """The model's metadata as the protocol wants it, without versions and parameters."""
         return {
             "name": self.name,
-            "versions": [VERSION],
             "platform": "superserve_supernet",
             "inputs": [{"name": INPUT, "datatype": self.datatype, "shape": self._shape(-1)}],
             "outputs": [{"name": OUTPUT, "datatype": DATATYPE, "shape": [-1, self.classes]}],

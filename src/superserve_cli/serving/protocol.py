@@ -5,16 +5,20 @@ HTTP header `Inference-Header-Content-Length`, here `header_length`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
-from superserve_cli.serving.refusals import Invalid
+from superserve_cli.serving.refusals import Invalid, TooLarge
+from superserve_cli.serving.shared_memory import MOST_BYTES, Place, place, said
 from superserve_cli.serving.tensors import DTYPES, from_bytes, from_json, to_bytes, to_json
 
 NO_PARAMETERS: Final[Mapping[str, Any]] = {}
-EXTENSIONS: Final = ("binary_tensor_data", "parameters", "statistics")
+NOWHERE: Final[Mapping[str, Place]] = {}
+MOST_TENSORS: Final = 64
+Read = Callable[[Place], bytes]
+"""Finds the bytes at a place in shared memory; raises Refusal."""
 
 
 class Tensor(NamedTuple):
@@ -26,10 +30,11 @@ class Tensor(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """An output that a request asks for, and whether as bytes."""
+    """An output that a request asks for, and whether as bytes, or at which place in shared memory."""
 
     name: str
     binary: bool
+    place: Place | None = None
 
 
 class InferRequest(NamedTuple):
@@ -44,6 +49,10 @@ class InferRequest(NamedTuple):
     def as_bytes(self, output: str) -> bool:
         """Whether an output is to be sent as bytes."""
         return next((wanted.binary for wanted in self.outputs if wanted.name == output), self.binary_output)
+
+    def placed(self) -> dict[str, Place]:
+        """The outputs that are to be put into shared memory, and where."""
+        return {wanted.name: wanted.place for wanted in self.outputs if wanted.place is not None}
 
 
 class InferResponse(NamedTuple):
@@ -64,12 +73,12 @@ _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
-def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
-    """The request that a body holds; raises Invalid."""
+def read_request(body: bytes, header_length: int | None = None, read: Read | None = None) -> InferRequest:
+    """The request that a body holds; `read` finds what lies in shared memory. Raises Invalid, TooLarge, and what `read` raises."""
     head, start = _head(body, header_length)
     parameters = _typed(head, "parameters", dict, NO_PARAMETERS)
     binary = _typed(parameters, "binary_data_output", bool, False)
-    inputs = _tensors(_typed(head, "inputs", list, ()), body, start)
+    inputs = _tensors(_typed(head, "inputs", list, ()), body, start, read)
     outputs = tuple(_wanted(item, binary) for item in _typed(head, "outputs", list, ()))
     return InferRequest(inputs, _typed(head, "id", str, ""), parameters, outputs, binary)
 
@@ -77,7 +86,7 @@ def read_request(body: bytes, header_length: int | None = None) -> InferRequest:
 def write_request(request: InferRequest, binary: bool = True) -> tuple[bytes, int | None]:
     """The body of a request and its header length (None: all of it is JSON); raises Invalid for what JSON cannot say."""
     parameters = {**request.parameters, "binary_data_output": True} if request.binary_output else request.parameters
-    inputs, raw = _written(request.inputs, [binary] * len(request.inputs))
+    inputs, raw = _written(request.inputs, [binary] * len(request.inputs), NOWHERE)
     head: dict[str, Any] = {"inputs": inputs}
     if request.id:
         head["id"] = request.id
@@ -96,9 +105,12 @@ def read_response(body: bytes, header_length: int | None = None) -> InferRespons
     return InferResponse(name, outputs, _typed(head, "id", str, ""), version, _typed(head, "parameters", dict, NO_PARAMETERS))
 
 
-def write_response(response: InferResponse, binary: Sequence[bool]) -> tuple[bytes, int | None]:
-    """The body of an answer, each output as bytes or as JSON, and its header length; raises Invalid for what JSON cannot say."""
-    outputs, raw = _written(response.outputs, binary)
+def write_response(response: InferResponse, binary: Sequence[bool], placed: Mapping[str, Place] = NOWHERE) -> tuple[bytes, int | None]:
+    """The body of an answer, each output as bytes or as JSON, and its header length; raises Invalid for what JSON cannot say.
+
+    Of outputs that were `placed` in shared memory it says only where.
+    """
+    outputs, raw = _written(response.outputs, binary, placed)
     head: dict[str, Any] = {"model_name": response.model_name, "outputs": outputs}
     if response.model_version:
         head["model_version"] = response.model_version
@@ -134,31 +146,52 @@ def _typed(head: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
 _KINDS: Final = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "an integer"}
 
 
-def _tensors(items: Sequence[Any], body: bytes, start: int) -> tuple[Tensor, ...]:
-    found = []
+def _tensors(items: Sequence[Any], body: bytes, start: int, read: Read | None = None) -> tuple[Tensor, ...]:
+    if len(items) > MOST_TENSORS:
+        raise Invalid(f"{len(items)} tensors are more than the {MOST_TENSORS} that a message may have")
+    found, shared = [], 0
     for item in items:
-        tensor, start = _tensor(item, body, start)
+        if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
+            raise Invalid("a tensor must be an object with a name")
+        try:
+            where = place(parameters := _typed(item, "parameters", dict, NO_PARAMETERS))
+            if where is None:
+                tensor, start = _tensor(name, item, parameters, body, start)
+            else:
+                shared += where.byte_size  # before it is read: a few words could ask for all the memory there is
+                tensor = _shared(name, item, parameters, where, shared, read)
+        except Invalid as error:
+            raise Invalid(f"tensor {name!r}: {error}") from None
         found.append(tensor)
     if start != len(body):
         raise Invalid(f"{len(body) - start} bytes of the body belong to no tensor")
     return tuple(found)
 
 
-def _tensor(item: Any, body: bytes, start: int) -> tuple[Tensor, int]:
-    if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
-        raise Invalid("a tensor must be an object with a name")
-    datatype, shape = item.get("datatype"), item.get("shape")
+def _tensor(name: str, item: Mapping[str, Any], parameters: Mapping[str, Any], body: bytes, start: int) -> tuple[Tensor, int]:
+    datatype, shape = _datatype(item), item.get("shape")
+    size = _typed(parameters, "binary_data_size", int, None)
+    if size is None:
+        return Tensor(name, datatype, from_json(datatype, shape, item.get("data"))), start  # type: ignore[arg-type]  # checked there
+    if "data" in item or not 0 <= size <= len(body) - start:
+        raise Invalid("binary_data_size must be that of raw data behind the JSON, instead of data in it")
+    return Tensor(name, datatype, from_bytes(datatype, shape, body, start, size)), start + size  # type: ignore[arg-type]  # as above
+
+
+def _shared(name: str, item: Mapping[str, Any], parameters: Mapping[str, Any], where: Place, shared: int, read: Read | None) -> Tensor:
+    datatype, shape = _datatype(item), item.get("shape")
+    if read is None or "data" in item or "binary_data_size" in parameters:
+        raise Invalid("a tensor in shared memory has no data beside it")
+    if shared > MOST_BYTES:
+        raise TooLarge(f"a request may have at most {MOST_BYTES} bytes in shared memory")
+    return Tensor(name, datatype, from_bytes(datatype, shape, read(where), 0, where.byte_size))  # type: ignore[arg-type]  # checked there
+
+
+def _datatype(item: Mapping[str, Any]) -> str:
+    datatype = item.get("datatype")
     if not isinstance(datatype, str) or datatype not in DTYPES:
-        raise Invalid(f"tensor {name!r}: datatype {datatype!r} is none of {', '.join(DTYPES)}")
-    try:
-        size = _typed(_typed(item, "parameters", dict, NO_PARAMETERS), "binary_data_size", int, None)
-        if size is None:
-            return Tensor(name, datatype, from_json(datatype, shape, item.get("data"))), start  # type: ignore[arg-type]  # checked there
-        if "data" in item or not 0 <= size <= len(body) - start:
-            raise Invalid("binary_data_size must be that of raw data behind the JSON, instead of data in it")
-        return Tensor(name, datatype, from_bytes(datatype, shape, body, start, size)), start + size  # type: ignore[arg-type]  # as above
-    except Invalid as error:
-        raise Invalid(f"tensor {name!r}: {error}") from None
+        raise Invalid(f"datatype {repr(datatype)[:40]} is none of {', '.join(DTYPES)}")
+    return datatype
 
 
 def _wanted(item: Any, binary: bool) -> Wanted:
@@ -167,14 +200,19 @@ def _wanted(item: Any, binary: bool) -> Wanted:
     parameters = _typed(item, "parameters", dict, NO_PARAMETERS)
     if parameters.get("classification"):
         raise Invalid(f"output {name!r}: classification is not supported: ask for the tensor")
-    return Wanted(name, _typed(parameters, "binary_data", bool, binary))
+    try:
+        return Wanted(name, _typed(parameters, "binary_data", bool, binary), place(parameters))
+    except Invalid as error:
+        raise Invalid(f"output {name!r}: {error}") from None
 
 
-def _written(tensors: Sequence[Tensor], binary: Sequence[bool]) -> tuple[list[dict[str, Any]], list[bytes]]:
+def _written(tensors: Sequence[Tensor], binary: Sequence[bool], placed: Mapping[str, Place]) -> tuple[list[dict[str, Any]], list[bytes]]:
     items, raw = [], []
     for (name, datatype, data), as_bytes in zip(tensors, binary, strict=True):
         item: dict[str, Any] = {"name": name, "shape": data.shape, "datatype": datatype}
-        if as_bytes:
+        if (where := placed.get(name)) is not None:
+            item["parameters"] = said(where)
+        elif as_bytes:
             raw.append(to_bytes(datatype, data))
             item["parameters"] = {"binary_data_size": len(raw[-1])}
         else:

@@ -12,10 +12,12 @@ from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED
 from superserve_cli.engine import Dispatch, Drop, Engine
 from superserve_cli.engine.steps import NEVER
 from superserve_cli.serving.clock import Clock
+from superserve_cli.serving.ids import id_of
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Link
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.refusals import Busy, Failed, Invalid, Refusal, TooLate
+from superserve_cli.serving.statistics import Statistics
 
 FIRST_OVERHEAD_NS: Final = 200_000
 LEAST_OVERHEAD_NS: Final = 20_000
@@ -62,6 +64,7 @@ class _Running(NamedTuple):
     dispatch: Dispatch
     waiting: list[_Waiting]
     start_ns: int
+    input_ns: int
 
 
 class Router:
@@ -80,8 +83,9 @@ class Router:
         self._call_later = clock.call_later
         self.metrics = metrics
         self._ledger = ledger
-        self._max_queue = max_queue
-        self._next_id = 0
+        self.max_queue = max_queue
+        self._statistics = Statistics()
+        self._arrivals = 0
         self._waiting: dict[int, _Waiting] = {}
         self._running: dict[int, _Running] = {}
         self._wakes_ns = NEVER
@@ -100,13 +104,22 @@ class Router:
         """Workers that are up."""
         return self._engine.live
 
+    def entries(self, name: str, versions: Sequence[str], only: str) -> list[dict[str, Any]]:
+        """The entries of `model_stats` for `only` a version, or for all of these and "" ("")."""
+        return self._statistics.entries(name, versions, only, self._now_ns())
+
     # what clients do
 
-    def submit(self, rows: NDArray[Any], slo_ns: int, min_accuracy: float, reply: Reply) -> int:
-        """Queue the rows (n, ...) of one request and return its id; raises Invalid and Busy, and then nobody is replied to."""
+    def submit(
+        self, rows: NDArray[Any], slo_ns: int, min_accuracy: float, reply: Reply, subnet: Subnet | None = None, priority: int = 0
+    ) -> int:
+        """Queue the rows (n, ...) of one request and return its id; raises Invalid and Busy, and then nobody is replied to.
+
+        Of requests with the same deadline the one with the smaller id goes first: that is all that a priority decides.
+        """
         engine, now_ns = self._engine, self._now_ns()
-        request = Request(self._next_id, now_ns, now_ns + slo_ns, min_accuracy, len(rows))
-        self._next_id += 1
+        request = Request(id_of(self._arrivals, priority), now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet)
+        self._arrivals += 1
         self._admit(request)
         self._waiting[request.id] = _Waiting(request, rows, reply)
         engine.arrive(request)
@@ -119,13 +132,14 @@ class Router:
             raise Invalid(
                 f"a request may have at most {self._engine.largest} rows, the largest profiled batch; this one has {request.size}"
             )
-        if request.min_accuracy and not self._engine.reaches(request.min_accuracy):
+        if request.min_accuracy and not self._engine.reaches(request.min_accuracy, request.subnet):
             self._reject(request)
-            raise Invalid(f"no served subnet reaches min_accuracy {request.min_accuracy:g}")
+            who = "no served subnet reaches" if request.subnet is None else f"subnet {request.subnet!r} does not reach"
+            raise Invalid(f"{who} min_accuracy {request.min_accuracy:g}")
         if self.closed or not self._engine.live:
             self._reject(request)
             raise Busy("the server is shutting down" if self.closed else "no worker is up")
-        if self._engine.depth >= self._max_queue:
+        if self._engine.depth >= self.max_queue:
             self._reject(request)
             raise Busy(f"{self._engine.depth} requests wait already")
 
@@ -193,8 +207,8 @@ class Router:
 
     def _dispatch(self, step: Dispatch, now_ns: int) -> None:
         waiting = [self._waiting[request.id] for request in step.requests]
-        self._running[step.worker] = _Running(step, waiting, now_ns)
         self._links[step.worker].start(step.subnet, [one.rows for one in waiting])
+        self._running[step.worker] = _Running(step, waiting, now_ns, self._now_ns() - now_ns)
         metrics = self.metrics
         metrics.dispatches[step.subnet, step.batch_size] += 1
         metrics.slack.observe((step.requests[0].deadline_ns - now_ns) / NS_PER_S)
@@ -222,6 +236,7 @@ class Router:
         step, start_ns = running.dispatch, running.start_ns
         self.metrics.compute.observe(compute_ns / NS_PER_S)
         self.metrics.profile_error.observe(compute_ns / step.plan_ns)
+        self._count(running, compute_ns, now_ns)
         at = 0
         for one in running.waiting:
             request = one.request
@@ -229,6 +244,13 @@ class Router:
             rows = logits[at : at + request.size]
             at += request.size
             one.reply.answered(Answer(rows, step.subnet, step.accuracy, step.batch_size, start_ns - request.arrival_ns, compute_ns, met))
+
+    def _count(self, running: _Running, compute_ns: int, now_ns: int) -> None:
+        requests, start_ns, input_ns = running.dispatch.requests, running.start_ns, running.input_ns
+        queue_ns = len(requests) * start_ns - sum([request.arrival_ns for request in requests])
+        output_ns = max(0, now_ns - start_ns - input_ns - compute_ns)
+        counts = self._statistics.of(running.dispatch.subnet)
+        counts.ran(len(requests), running.dispatch.batch_size, queue_ns, input_ns, compute_ns, output_ns, now_ns)
 
     def _served(self, request: Request, step: Dispatch, start_ns: int, now_ns: int) -> bool:
         met = now_ns <= request.deadline_ns
@@ -250,5 +272,6 @@ class Router:
     def _end(self, request: Request, now_ns: int, status: int) -> None:
         self._waiting.pop(request.id, None)
         self.metrics.requests[status] += 1
+        self._statistics.failed(request.subnet or "", now_ns - request.arrival_ns)
         if self._ledger is not None:
             self._ledger.ended(request, now_ns, status)

@@ -65,9 +65,9 @@ class Routes:
         }
         self._of_model: dict[str | None, tuple[str, AnswerOfModel]] = {
             None: ("GET", lambda exchange, model, _: _send(exchange, model.metadata())),
-            "ready": ("GET", lambda exchange, model, _: _send_ready(exchange, model.ready, {"name": model.name})),
+            "ready": ("GET", lambda exchange, model, _: _send_ready(exchange, not model.unready, {"name": model.name})),
             "infer": ("POST", _infer),
-            "stats": ("GET", lambda exchange, model, _: _send(exchange, {"model_stats": model.statistics()})),
+            "stats": ("GET", lambda exchange, model, version: _send(exchange, {"model_stats": model.statistics(version)})),
         }
 
     def __call__(self, exchange: Exchange) -> None:

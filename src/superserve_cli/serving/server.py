@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Final
 
 from superserve_cli.core.nouns import NS_PER_S
@@ -72,7 +73,7 @@ class Server:
         self._clock = LoopClock(asyncio.get_running_loop())
         self._engine = _engine(settings, self._clock)
         self._metrics = Metrics()
-        self._desk = Desk(self._metrics)
+        self._desk = Desk(self._metrics, local=_is_loopback(settings.host))
         self._site = Site.of(Routes(self._desk), MOST_BODY_BYTES)
         self._ledger = Ledger(settings.profile.subnets, settings.profile.accuracies) if settings.record else None
         self._listening: asyncio.Server | None = None
@@ -113,7 +114,7 @@ class Server:
         self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
         plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes, model.datatype)
         described = describing.parameters(self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns)
-        self._model = SuperNetModel(model, Objectives(settings.slo_ns), described)
+        self._model = SuperNetModel(model, profile, Objectives(settings.slo_ns), described)
         self._desk.models[model.name] = self._model
         await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
         router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
@@ -173,6 +174,13 @@ class Server:
 def _engine(settings: Settings, clock: Clock) -> Engine:
     asked = settings.profile, settings.policy, settings.late, len(settings.orders)
     return Recorder(*asked, clock.now_ns) if settings.events else Engine(*asked)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: others than this one may mean anything
+        return host == "localhost"
 
 
 def _allow_files(wanted: int) -> None:

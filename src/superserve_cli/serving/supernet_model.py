@@ -1,24 +1,44 @@
 """The SuperNet as a model of the protocol: rows and objectives out of a request, a router underneath, an answer made of logits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from superserve_cli.serving.desk import Caller, Cancel
-from superserve_cli.serving.model import DATATYPE, OUTPUT, VERSION, Model
+from superserve_cli.profiles import Profile
+from superserve_cli.serving.configuration import configuration
+from superserve_cli.serving.desk import Caller, Cancel, Done, listed
+from superserve_cli.serving.model import DATATYPE, OUTPUT, Model
 from superserve_cli.serving.objectives import Objectives
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor
-from superserve_cli.serving.refusals import Busy, Refusal
+from superserve_cli.serving.refusals import Busy, Invalid, Refusal, Unsupported
 from superserve_cli.serving.router import Answer, Router
+
+Swap = Callable[[Mapping[str, Any], Done], None]
+"""Load what lies on disk now in place of what is served, without losing a request; raises Refusal, and then tells nobody."""
 
 
 class SuperNetModel:
-    """A model whose requests a router serves; before there is one, it is known and not ready."""
+    """A model whose requests a router serves; before there is one, it is known and not ready. Its versions are the served subnets.
 
-    def __init__(self, model: Model, objectives: Objectives, described: Mapping[str, Any], router: Router | None = None) -> None:
+    Loading it is `swap`, where there is one; without, what was loaded at the start is all there is. Unloading closes it to requests:
+    the SuperNet stays resident, so that loading takes no time.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        profile: Profile,
+        objectives: Objectives,
+        described: Mapping[str, Any],
+        router: Router | None = None,
+        swap: Swap | None = None,
+    ) -> None:
         self.model = model
+        self.profile = profile
         self.router = router
         self.described = described
-        self._objectives = objectives
+        self.objectives = objectives
+        self.swap = swap
+        self.loaded = True
 
     @property
     def name(self) -> str:
@@ -27,21 +47,50 @@ class SuperNetModel:
 
     @property
     def versions(self) -> Sequence[str]:
-        """What may stand behind /versions/ in a URL."""
-        return (VERSION,)
+        """The served subnets."""
+        return self.profile.subnets
 
     @property
-    def ready(self) -> bool:
-        """Whether a request would be served now."""
-        return self.router is not None and self.router.live > 0 and not self.router.closed
+    def unready(self) -> str:
+        """Why no request would be served now; empty when one would."""
+        if not self.loaded:
+            return "unloaded"
+        if self.router is None:
+            return "the workers are still warming up"
+        if self.router.closed:
+            return "the server is shutting down"
+        return "" if self.router.live else "no worker is up"
 
     def metadata(self) -> dict[str, Any]:
         """The model's metadata, with what a load generator must know as its parameters."""
-        return {**self.model.described(), "parameters": dict(self.described)}
+        return {**self.model.described(), "versions": list(self.versions), "parameters": dict(self.described)}
 
-    def statistics(self) -> list[dict[str, Any]]:
-        """The entry of the model's only version."""
-        return [] if self.router is None else [self.router.metrics.statistics(self.name, VERSION)]
+    def config(self) -> dict[str, Any]:
+        """The model's configuration."""
+        max_queue = 0 if self.router is None else self.router.max_queue
+        return configuration(self.model.described(), self.profile.batch_sizes, self.described, self.objectives.default_slo_ns, max_queue)
+
+    def statistics(self, version: str = "") -> list[dict[str, Any]]:
+        """An entry for each subnet that has served a request."""
+        return [] if self.router is None else self.router.entries(self.name, self.versions, version)
+
+    def load(self, parameters: Mapping[str, Any], done: Done) -> None:
+        """Swap the SuperNet, if the server can, and take requests; raises Unsupported."""
+        if self.swap is not None:
+            self.swap(parameters, lambda refusal: self._swapped(refusal, done))
+        elif parameters:
+            raise Unsupported(f"failed to load {self.name!r}: this server takes no parameters, {', '.join(parameters)} least of all")
+        else:
+            self._swapped(None, done)
+
+    def _swapped(self, refusal: Refusal | None, done: Done) -> None:
+        self.loaded = self.loaded or refusal is None
+        done(refusal)
+
+    def unload(self, done: Done) -> None:
+        """Take no more requests."""
+        self.loaded = False
+        done(None)
 
     def raw(self, body: bytes) -> InferRequest:
         """The request that a body without JSON is; raises Invalid."""
@@ -51,10 +100,13 @@ class SuperNetModel:
         """Queue a request; raises Invalid and Busy."""
         if (router := self.router) is None:
             raise Busy("the workers are still warming up")
+        if not self.loaded:
+            raise Busy(f"the model {self.name!r} is not loaded")
         rows = self.model.rows(asked)
-        slo_ns = self._objectives.slo_ns(asked.parameters, headers)
-        floor = self._objectives.min_accuracy(asked.parameters, headers)
-        id = router.submit(rows, slo_ns, floor, _Reply(caller, self.name, asked.id))
+        goal = self.objectives.read(asked.parameters, headers, version)
+        if goal.subnet and goal.subnet not in self.versions:
+            raise Invalid(f"no subnet {goal.subnet!r} is served; there are {listed(self.versions)}")
+        id = router.submit(rows, goal.slo_ns, goal.min_accuracy, _Reply(caller, self.name, asked.id), goal.subnet, goal.priority)
         return lambda: router.cancel(id)
 
 
@@ -69,7 +121,7 @@ class _Reply:
         self._id = id
 
     def answered(self, answer: Answer) -> None:
-        """Say the logits, and how they came about."""
+        """Say the logits, and how they came about; the version is the subnet."""
         parameters = {
             "subnet": answer.subnet,
             "batch_size": answer.batch_size,
@@ -79,7 +131,7 @@ class _Reply:
         }
         if answer.accuracy is not None:
             parameters["accuracy"] = answer.accuracy
-        self._caller.answered(InferResponse(self._model, (Tensor(OUTPUT, DATATYPE, answer.logits),), self._id, VERSION, parameters))
+        self._caller.answered(InferResponse(self._model, (Tensor(OUTPUT, DATATYPE, answer.logits),), self._id, answer.subnet, parameters))
 
     def refused(self, refusal: Refusal) -> None:
         """Say why nothing will come."""
