@@ -103,7 +103,8 @@ class World:
         self.model = SuperNetModel(model, self.profile, Objectives(ms_to_ns(20)), {"policy": policy}, self.router)
         self.desk = Desk(self.metrics)
         self.desk.models["net"] = self.model
-        self.site = Site.of(Routes(self.desk), most_body_bytes=100_000)
+        self.desk.most_body_bytes = 100_000
+        self.site = Site.of(Routes(self.desk), self.desk.most_body_bytes)
 
     def ask(self, slo_ms: float = 20, rows: int = 1, value: float = 1.0, floor: float = 0.0) -> tuple[int, Reply]:
         """Submit a request whose rows hold a value; its id and the reply that waits for it."""

@@ -29,6 +29,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where to listen; 0 picks a free port.", min=0, max=65535)] = 8000,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
+    fixtures: Annotated[
+        bool, typer.Option("--fixtures", help="Serve simple, simple_string and simple_identity too, for clients' own tests.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="A folder for the run's outcomes and report, written at the end.")] = None,
     record: Annotated[Path | None, typer.Option(help="A Parquet file for every event and decision, written at the end.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out, and the file of --record.")] = False,
@@ -36,8 +39,8 @@ def serve(
 ) -> None:
     """Serve a SuperNet over HTTP (Open Inference Protocol v2), within each request's deadline.
 
-    A request may name its SLO (`timeout` or `slo_us`, microseconds) and a `min_accuracy` in its `parameters`. Ctrl-C or SIGTERM
-    answers what is queued and ends. Metrics for Prometheus are at /metrics.
+    A request may name its SLO (`timeout` or `slo_us`, microseconds), a `min_accuracy` and a `subnet` in its `parameters`. Ctrl-C or
+    SIGTERM answers what is queued and ends. Metrics for Prometheus are at /metrics.
     """
     from superserve_cli import console, policies, profiles, reports
     from superserve_cli.core import files
@@ -62,6 +65,7 @@ def serve(
         max_queue=max_queue,
         record=out is not None,
         events=record is not None,
+        fixtures=fixtures,
     )
     if out is not None:
         reports.claim_folder(out, overwrite)

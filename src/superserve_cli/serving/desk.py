@@ -25,6 +25,8 @@ EXTENSIONS: Final = (
 )
 SHARED_MEMORY: Final = "system_shared_memory"
 MOST_NAMED: Final = 12
+MOST_BODY_BYTES: Final = 64 * 1024 * 1024
+LOADING: Final = "the workers are still loading"
 Cancel = Callable[[], None]
 """Tells a model that nobody waits for a request any more."""
 Done = Callable[[Refusal | None], None]
@@ -96,18 +98,29 @@ class Served(Protocol):
 
 
 class Desk:
-    """The models of a server, by name; none while it starts. `local`: its clients are on the same machine."""
+    """The models of a server, by name; none while it starts.
+
+    `local`: its clients are on the same machine. A request takes at most `most_body_bytes`, compressed or not.
+    """
 
     def __init__(self, metrics: Metrics, local: bool = True) -> None:
         self.metrics = metrics
         self.models: dict[str, Served] = {}
         self.regions = Regions(allowed=local)
+        self.most_body_bytes = MOST_BODY_BYTES
+
+    @property
+    def unready(self) -> str:
+        """Why not every model that is loaded would serve a request now; empty when they would, and there is one."""
+        loaded = [model for model in self.models.values() if model.loaded]
+        if not loaded:
+            return "no model is loaded" if self.models else LOADING
+        return next((model.unready for model in loaded if model.unready), "")
 
     @property
     def ready(self) -> bool:
-        """Whether every model that is loaded would serve a request now, and one is."""
-        loaded = [model for model in self.models.values() if model.loaded]
-        return bool(loaded) and not any(model.unready for model in loaded)
+        """Whether they would."""
+        return not self.unready
 
     def server(self) -> dict[str, Any]:
         """The server's metadata."""
@@ -153,7 +166,7 @@ class Desk:
 
     def _known(self, name: str, trouble: str) -> Served:
         if not self.models:
-            raise Busy("the workers are still loading")
+            raise Busy(LOADING)
         if (found := self.models.get(name)) is None:
             # standard clients look for these very words
             raise Missing(f"{trouble}: there is no model {name!r}; this server has {', '.join(map(repr, self.models))}")

@@ -14,7 +14,7 @@ SLO_PARAMETERS: Final = ("timeout", "slo_us")
 SLO_HEADER: Final = b"x-superserve-slo-us"
 FLOOR_HEADER: Final = b"x-superserve-min-accuracy"
 SUBNET_HEADER: Final = b"x-superserve-subnet"
-HEADERS: Final = (SLO_HEADER, FLOOR_HEADER, SUBNET_HEADER)
+HEADERS: Final = frozenset((SLO_HEADER, FLOOR_HEADER, SUBNET_HEADER))
 T = TypeVar("T")
 NOT_SUPPORTED: Final = frozenset(("sequence_id", "sequence_start", "sequence_end"))
 """Parameters that change the meaning of a request, so that ignoring them would be a lie."""
@@ -63,7 +63,7 @@ def _subnet(parameters: Mapping[str, Any], headers: Mapping[bytes, bytes], versi
     if "subnet" in parameters:
         found["subnet"] = _name(parameters["subnet"])
     if SUBNET_HEADER in headers:
-        found[SUBNET_HEADER.decode()] = _name(headers[SUBNET_HEADER].decode("latin-1"))
+        found[SUBNET_HEADER.decode()] = _name(headers[SUBNET_HEADER].decode("utf-8", "replace"))
     return _agreed(found, None)
 
 

@@ -76,11 +76,11 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check
 def read_request(body: bytes, header_length: int | None = None, read: Read | None = None) -> InferRequest:
     """The request that a body holds; `read` finds what lies in shared memory. Raises Invalid, TooLarge, and what `read` raises."""
     head, start = _head(body, header_length)
-    parameters = _typed(head, "parameters", dict, NO_PARAMETERS)
-    binary = _typed(parameters, "binary_data_output", bool, False)
-    inputs = _tensors(_typed(head, "inputs", list, ()), body, start, read)
-    outputs = tuple(_wanted(item, binary) for item in _typed(head, "outputs", list, ()))
-    return InferRequest(inputs, _typed(head, "id", str, ""), parameters, outputs, binary)
+    parameters = typed(head, "parameters", dict, NO_PARAMETERS)
+    binary = typed(parameters, "binary_data_output", bool, False)
+    inputs = _tensors(typed(head, "inputs", list, ()), body, start, read)
+    outputs = tuple(_wanted(item, binary) for item in _few(typed(head, "outputs", list, ())))
+    return InferRequest(inputs, typed(head, "id", str, ""), parameters, outputs, binary)
 
 
 def write_request(request: InferRequest, binary: bool = True) -> tuple[bytes, int | None]:
@@ -100,9 +100,9 @@ def write_request(request: InferRequest, binary: bool = True) -> tuple[bytes, in
 def read_response(body: bytes, header_length: int | None = None) -> InferResponse:
     """The answer that a body holds; raises Invalid."""
     head, start = _head(body, header_length)
-    outputs = _tensors(_typed(head, "outputs", list, ()), body, start)
-    name, version = _typed(head, "model_name", str, ""), _typed(head, "model_version", str, "")
-    return InferResponse(name, outputs, _typed(head, "id", str, ""), version, _typed(head, "parameters", dict, NO_PARAMETERS))
+    outputs = _tensors(typed(head, "outputs", list, ()), body, start)
+    name, version = typed(head, "model_name", str, ""), typed(head, "model_version", str, "")
+    return InferResponse(name, outputs, typed(head, "id", str, ""), version, typed(head, "parameters", dict, NO_PARAMETERS))
 
 
 def write_response(response: InferResponse, binary: Sequence[bool], placed: Mapping[str, Place] = NOWHERE) -> tuple[bytes, int | None]:
@@ -121,20 +121,26 @@ def write_response(response: InferResponse, binary: Sequence[bool], placed: Mapp
     return _joined(head, raw)
 
 
-def _head(body: bytes, header_length: int | None) -> tuple[dict[str, Any], int]:
-    end = len(body) if header_length is None else header_length
-    if not 0 <= end <= len(body):
-        raise Invalid(f"Inference-Header-Content-Length is {end}, and the body has {len(body)} bytes")
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that some bytes are; raises Invalid."""
     try:
-        head = _DECODER.decode(str(body[:end], "utf-8"))
+        head = _DECODER.decode(str(body, "utf-8"))
     except (ValueError, RecursionError) as error:
         raise Invalid(f"the request is not JSON: {error}") from None
     if not isinstance(head, dict):
         raise Invalid("the request is not a JSON object")
-    return head, end
+    return head
 
 
-def _typed(head: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+def _head(body: bytes, header_length: int | None) -> tuple[dict[str, Any], int]:
+    end = len(body) if header_length is None else header_length
+    if not 0 <= end <= len(body):
+        raise Invalid(f"Inference-Header-Content-Length is {end}, and the body has {len(body)} bytes")
+    return read_object(body[:end]), end
+
+
+def typed(head: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+    """The value of a key, which must be of a kind where it is there and not null; raises Invalid."""
     value = head.get(key)
     if value is None:
         return default
@@ -147,14 +153,12 @@ _KINDS: Final = {dict: "an object", list: "a list", str: "a string", bool: "true
 
 
 def _tensors(items: Sequence[Any], body: bytes, start: int, read: Read | None = None) -> tuple[Tensor, ...]:
-    if len(items) > MOST_TENSORS:
-        raise Invalid(f"{len(items)} tensors are more than the {MOST_TENSORS} that a message may have")
     found, shared = [], 0
-    for item in items:
+    for item in _few(items):
         if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
             raise Invalid("a tensor must be an object with a name")
         try:
-            where = place(parameters := _typed(item, "parameters", dict, NO_PARAMETERS))
+            where = place(parameters := typed(item, "parameters", dict, NO_PARAMETERS))
             if where is None:
                 tensor, start = _tensor(name, item, parameters, body, start)
             else:
@@ -168,9 +172,15 @@ def _tensors(items: Sequence[Any], body: bytes, start: int, read: Read | None = 
     return tuple(found)
 
 
+def _few(items: Sequence[Any]) -> Sequence[Any]:
+    if len(items) > MOST_TENSORS:
+        raise Invalid(f"{len(items)} tensors are more than the {MOST_TENSORS} that a message may have")
+    return items
+
+
 def _tensor(name: str, item: Mapping[str, Any], parameters: Mapping[str, Any], body: bytes, start: int) -> tuple[Tensor, int]:
     datatype, shape = _datatype(item), item.get("shape")
-    size = _typed(parameters, "binary_data_size", int, None)
+    size = typed(parameters, "binary_data_size", int, None)
     if size is None:
         return Tensor(name, datatype, from_json(datatype, shape, item.get("data"))), start  # type: ignore[arg-type]  # checked there
     if "data" in item or not 0 <= size <= len(body) - start:
@@ -197,11 +207,11 @@ def _datatype(item: Mapping[str, Any]) -> str:
 def _wanted(item: Any, binary: bool) -> Wanted:
     if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
         raise Invalid("an output must be an object with a name")
-    parameters = _typed(item, "parameters", dict, NO_PARAMETERS)
+    parameters = typed(item, "parameters", dict, NO_PARAMETERS)
     if parameters.get("classification"):
         raise Invalid(f"output {name!r}: classification is not supported: ask for the tensor")
     try:
-        return Wanted(name, _typed(parameters, "binary_data", bool, binary), place(parameters))
+        return Wanted(name, typed(parameters, "binary_data", bool, binary), place(parameters))
     except Invalid as error:
         raise Invalid(f"output {name!r}: {error}") from None
 

@@ -2,6 +2,7 @@
 
 Refusal
 |-- Invalid         it cannot be understood or served: the client's to put right
+|   `-- BadEncoding it is compressed in a way that this server does not know
 |-- Missing         there is no such model, version, region or path
 |-- Unsupported     the protocol has it, this server does not
 |-- TooLarge        more than this server takes at once
@@ -24,6 +25,12 @@ class Invalid(Refusal):
     """A request that cannot be understood or served: the client's to put right."""
 
     status, code = 400, "INVALID_ARGUMENT"
+
+
+class BadEncoding(Invalid):
+    """A body in a coding that nobody here reads."""
+
+    status = 415
 
 
 class Missing(Refusal):

@@ -84,7 +84,7 @@ class Router:
         self.metrics = metrics
         self._ledger = ledger
         self.max_queue = max_queue
-        self._statistics = Statistics()
+        self.statistics = Statistics(time.time_ns() - clock.now_ns())
         self._arrivals = 0
         self._waiting: dict[int, _Waiting] = {}
         self._running: dict[int, _Running] = {}
@@ -103,10 +103,6 @@ class Router:
     def live(self) -> int:
         """Workers that are up."""
         return self._engine.live
-
-    def entries(self, name: str, versions: Sequence[str], only: str) -> list[dict[str, Any]]:
-        """The entries of `model_stats` for `only` a version, or for all of these and "" ("")."""
-        return self._statistics.entries(name, versions, only, self._now_ns())
 
     # what clients do
 
@@ -249,7 +245,7 @@ class Router:
         requests, start_ns, input_ns = running.dispatch.requests, running.start_ns, running.input_ns
         queue_ns = len(requests) * start_ns - sum([request.arrival_ns for request in requests])
         output_ns = max(0, now_ns - start_ns - input_ns - compute_ns)
-        counts = self._statistics.of(running.dispatch.subnet)
+        counts = self.statistics.of(running.dispatch.subnet)
         counts.ran(len(requests), running.dispatch.batch_size, queue_ns, input_ns, compute_ns, output_ns, now_ns)
 
     def _served(self, request: Request, step: Dispatch, start_ns: int, now_ns: int) -> bool:
@@ -272,6 +268,6 @@ class Router:
     def _end(self, request: Request, now_ns: int, status: int) -> None:
         self._waiting.pop(request.id, None)
         self.metrics.requests[status] += 1
-        self._statistics.failed(request.subnet or "", now_ns - request.arrival_ns)
+        self.statistics.failed(request.subnet or "", now_ns - request.arrival_ns)
         if self._ledger is not None:
             self._ledger.ended(request, now_ns, status)

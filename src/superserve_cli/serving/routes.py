@@ -1,17 +1,21 @@
 """The HTTP door to the desk: what stands at which path of the Open Inference Protocol v2, and `/metrics`."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
+from superserve_cli.serving.answers import allowed, content, refuse, send, send_ready
 from superserve_cli.serving.desk import Desk, Served
+from superserve_cli.serving.encodings import LEAST_BYTES, chosen, deflated
 from superserve_cli.serving.exchange import JSON, Exchange
-from superserve_cli.serving.protocol import InferRequest, InferResponse, read_request, write_response
-from superserve_cli.serving.refusals import Busy, Invalid, Refusal
+from superserve_cli.serving.management_routes import PATHS
+from superserve_cli.serving.objectives import HEADERS
+from superserve_cli.serving.protocol import NOWHERE, InferRequest, InferResponse, read_request, write_response
+from superserve_cli.serving.refusals import Invalid, Refusal
+from superserve_cli.serving.tensors import to_bytes
 
-MODEL_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats))?")
+MODEL_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats|config))?")
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 BINARY: Final = "application/octet-stream"
 MOST_DIGITS: Final = 18
@@ -25,27 +29,33 @@ AnswerOfModel = Callable[[Exchange, Served, str], None]
 class Pending:
     """An exchange that waits for an inference."""
 
-    __slots__ = ("_asked", "_exchange")
+    __slots__ = ("_asked", "_desk", "_exchange")
 
-    def __init__(self, exchange: Exchange, asked: InferRequest) -> None:
+    def __init__(self, exchange: Exchange, asked: InferRequest, desk: Desk) -> None:
         self._exchange = exchange
         self._asked = asked
+        self._desk = desk
 
     def answered(self, response: InferResponse) -> None:
-        """Send it."""
+        """Send it, with its outputs as they were asked for."""
+        asked, exchange = self._asked, self._exchange
         try:
-            body, header = write_response(response, [self._asked.as_bytes(tensor.name) for tensor in response.outputs])
-        except Invalid as error:
-            self.refused(error)
+            placed = _put(self._desk, response, asked) if asked.outputs else NOWHERE
+            body, header = write_response(response, [asked.as_bytes(tensor.name) for tensor in response.outputs], placed)
+        except Refusal as refusal:
+            self.refused(refusal)
             return
-        if header is None:
-            self._exchange.respond(200, body)
-        else:
-            self._exchange.respond(200, body, BINARY, f"Inference-Header-Content-Length: {header}\r\n")
+        headers = "" if header is None else f"Inference-Header-Content-Length: {header}\r\n"
+        if not HEADERS.isdisjoint(exchange.headers):  # who asks in headers is answered in headers
+            headers += _headers(response.parameters)
+        if b"accept-encoding" in exchange.headers and len(body) >= LEAST_BYTES:
+            body, coded = _encoded(body, exchange.headers[b"accept-encoding"])
+            headers += coded
+        exchange.respond(200, body, JSON if header is None else BINARY, headers)
 
     def refused(self, refusal: Refusal) -> None:
         """Say why it will not come."""
-        _refuse(self._exchange, refusal)
+        refuse(self._exchange, refusal)
 
 
 class Routes:
@@ -54,20 +64,20 @@ class Routes:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._fixed: dict[str, tuple[str, Answer]] = {
-            "/v2/health/live": ("GET", lambda exchange: _send(exchange, {"live": True})),
-            "/v2/health/ready": ("GET", lambda exchange: _send_ready(exchange, desk.ready, {})),
-            "/v2": ("GET", lambda exchange: _send(exchange, desk.server())),
-            "/v2/": ("GET", lambda exchange: _send(exchange, desk.server())),
-            "/v2/models": ("GET", lambda exchange: _send(exchange, {"models": list(desk.models)})),
-            "/v2/models/stats": ("GET", lambda exchange: _send(exchange, desk.statistics())),
-            "/v2/repository/index": ("POST", lambda exchange: _send(exchange, desk.index())),
+            "/v2/health/live": ("GET", lambda exchange: send(exchange, {"live": True})),
+            "/v2/health/ready": ("GET", lambda exchange: send_ready(exchange, desk.unready, {})),
+            "/v2": ("GET", lambda exchange: send(exchange, desk.server())),
+            "/v2/": ("GET", lambda exchange: send(exchange, desk.server())),
+            "/v2/models": ("GET", lambda exchange: send(exchange, {"models": list(desk.models)})),
+            "/v2/models/stats": ("GET", lambda exchange: send(exchange, desk.statistics())),
             "/metrics": ("GET", lambda exchange: exchange.respond(200, desk.metrics.exposition(), PROMETHEUS)),
         }
         self._of_model: dict[str | None, tuple[str, AnswerOfModel]] = {
-            None: ("GET", lambda exchange, model, _: _send(exchange, model.metadata())),
-            "ready": ("GET", lambda exchange, model, _: _send_ready(exchange, not model.unready, {"name": model.name})),
-            "infer": ("POST", _infer),
-            "stats": ("GET", lambda exchange, model, version: _send(exchange, {"model_stats": model.statistics(version)})),
+            None: ("GET", lambda exchange, model, _: send(exchange, model.metadata())),
+            "ready": ("GET", lambda exchange, model, _: send_ready(exchange, model.unready, {"name": model.name})),
+            "infer": ("POST", self._infer),
+            "stats": ("GET", lambda exchange, model, version: send(exchange, {"model_stats": model.statistics(version)})),
+            "config": ("GET", lambda exchange, model, _: send(exchange, model.config())),
         }
 
     def __call__(self, exchange: Exchange) -> None:
@@ -75,40 +85,61 @@ class Routes:
         try:
             self._answer(exchange)
         except Refusal as refusal:
-            _refuse(exchange, refusal)
+            refuse(exchange, refusal)
 
     def _answer(self, exchange: Exchange) -> None:
         if (fixed := self._fixed.get(exchange.path)) is not None:
-            if _allowed(exchange, fixed[0]):
+            if allowed(exchange, (fixed[0],)):
                 fixed[1](exchange)
-            return
-        if (match := MODEL_PATH.fullmatch(exchange.path)) is None:
-            exchange.fail(404, f"there is nothing at {exchange.path}; models are at /v2/models/NAME")
-            return
-        name, version, what = match.groups()
-        version = unquote(version or "")
-        model = self._desk.model(unquote(name), version)
+        elif (match := MODEL_PATH.fullmatch(exchange.path)) is not None:
+            self._answer_of_model(exchange, *match.groups())
+        else:
+            self._manage(exchange)
+
+    def _answer_of_model(self, exchange: Exchange, name: str, version: str | None, what: str | None) -> None:
         method, answer = self._of_model[what]
-        if _allowed(exchange, method):
+        model = self._desk.model(unquote(name), version := unquote(version or ""))
+        if allowed(exchange, (method,)):
             answer(exchange, model, version)
 
+    def _manage(self, exchange: Exchange) -> None:
+        for path, methods in PATHS:
+            if (match := path.fullmatch(exchange.path)) is not None:
+                if allowed(exchange, methods):
+                    answer = methods["GET" if exchange.method == "HEAD" else exchange.method]
+                    answer(self._desk, exchange, tuple(unquote(name) for name in match.groups() if name is not None))
+                return
+        exchange.fail(404, f"there is nothing at {exchange.path[:200]}; models are at /v2/models/NAME")
 
-def _infer(exchange: Exchange, model: Served, version: str) -> None:
-    if (encoding := exchange.headers.get(b"content-encoding", b"identity")) != b"identity":
-        exchange.fail(415, f"Content-Encoding {encoding.decode('latin-1')} is not supported: send the body as it is")
-        return
-    length = _header_length(exchange.headers)
-    asked = model.raw(exchange.body) if length == RAW else read_request(exchange.body, length)
-    cancel = model.infer(asked, version, exchange.headers, Pending(exchange, asked))
-    if not exchange.answered:
-        exchange.on_gone = cancel
+    def _infer(self, exchange: Exchange, model: Served, version: str) -> None:
+        desk = self._desk
+        body, length = content(exchange, desk.most_body_bytes), _header_length(exchange.headers)
+        asked = model.raw(body) if length == RAW else read_request(body, length, desk.regions.read)
+        cancel = model.infer(asked, version, exchange.headers, Pending(exchange, asked, desk))
+        if not exchange.answered:
+            exchange.on_gone = cancel
 
 
-def _allowed(exchange: Exchange, method: str) -> bool:
-    if exchange.method == method or (exchange.method == "HEAD" and method == "GET"):
-        return True
-    exchange.fail(405, f"{exchange.path} takes {method}", f"Allow: {method}\r\n")
-    return False
+def _put(desk: Desk, response: InferResponse, asked: InferRequest) -> Mapping[str, Any]:
+    """Put the outputs that were to go into shared memory there, and say where they lie."""
+    places = asked.placed()
+    return {
+        tensor.name: desk.regions.write(places[tensor.name], to_bytes(tensor.datatype, tensor.data))
+        for tensor in response.outputs
+        if tensor.name in places
+    }
+
+
+def _headers(parameters: Mapping[str, Any]) -> str:
+    said = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in parameters.items()}
+    return "".join(f"X-Superserve-{name.replace('_', '-')}: {text}\r\n" for name, text in said.items() if text.isprintable())
+
+
+def _encoded(body: bytes, accepted: bytes) -> tuple[bytes, str]:
+    """The body in the coding that the client likes best, and the header that says so."""
+    if not (coding := chosen(accepted.decode("latin-1"))):
+        return body, ""
+    return deflated(body, coding), f"Content-Encoding: {coding}\r\n"
 
 
 def _header_length(headers: Mapping[bytes, bytes]) -> int | None:
@@ -117,19 +148,3 @@ def _header_length(headers: Mapping[bytes, bytes]) -> int | None:
     if not text.isdigit() or len(text) > MOST_DIGITS:
         raise Invalid("Inference-Header-Content-Length must be a number of bytes")
     return int(text)
-
-
-def _refuse(exchange: Exchange, refusal: Refusal) -> None:
-    again = f"Retry-After: {refusal.retry_after_s}\r\n" if isinstance(refusal, Busy) else ""
-    exchange.fail(refusal.status, str(refusal), again)
-
-
-def _send_ready(exchange: Exchange, ready: bool, named: dict[str, str]) -> None:
-    if ready:
-        _send(exchange, {**named, "ready": True})
-    else:
-        _send(exchange, {**named, "ready": False, "error": "no worker is up"}, 503)
-
-
-def _send(exchange: Exchange, value: object, status: int = 200) -> None:
-    exchange.respond(status, json.dumps(value).encode(), JSON)

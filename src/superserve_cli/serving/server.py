@@ -21,7 +21,8 @@ from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 from superserve_cli.serving import described as describing
 from superserve_cli.serving.clock import Clock, LoopClock
-from superserve_cli.serving.desk import Desk
+from superserve_cli.serving.desk import MOST_BODY_BYTES, Desk
+from superserve_cli.serving.fixtures import fixtures
 from superserve_cli.serving.http import MOST_CONNECTIONS, Site
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
@@ -35,7 +36,6 @@ from superserve_cli.serving.workers.process import ProcessWorker
 
 log = logging.getLogger("superserve.server")
 
-MOST_BODY_BYTES: Final = 64 * 1024 * 1024
 LONGEST_DRAIN_S: Final = 30.0
 DRAIN_STEP_S: Final = 0.01
 FLUSH_S: Final = 1.0
@@ -49,7 +49,7 @@ OTHER_FILES: Final = 256
 class Settings:
     """What a server is to do: one worker per order; `profile` holds the served subnets only.
 
-    It may `record` what becomes of each request, and all `events` of its engine with the decisions.
+    It may `record` what becomes of each request, and all `events` of its engine with the decisions, and have the `fixtures` beside.
     """
 
     orders: Sequence[Order]
@@ -63,6 +63,7 @@ class Settings:
     record: bool = False
     events: bool = False
     longest_drain_s: float = LONGEST_DRAIN_S
+    fixtures: bool = False
 
 
 class Server:
@@ -111,11 +112,12 @@ class Server:
         self._workers = [ProcessWorker(i, order) for i, order in enumerate(settings.orders)]
         self.hellos = [await worker.introduced() for worker in self._workers]
         model = self.hellos[0].model
-        self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
+        self._desk.most_body_bytes = self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
         plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes, model.datatype)
         described = describing.parameters(self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns)
         self._model = SuperNetModel(model, profile, Objectives(settings.slo_ns), described)
-        self._desk.models[model.name] = self._model
+        # theirs give way to the SuperNet's name
+        self._desk.models.update({**(fixtures() if settings.fixtures else {}), model.name: self._model})
         await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
         router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
         self._origin_ns = self._clock.now_ns()

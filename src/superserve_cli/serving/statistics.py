@@ -1,6 +1,5 @@
 """The statistics extension: counts and cumulative durations by version, which for a SuperNet is the subnet that answered."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -46,12 +45,12 @@ class Counts:
             runs = self.by_size[rows] = Runs()
         _add(runs, 1, input_ns, infer_ns, output_ns)
 
-    def entry(self, name: str, version: str, ago_ns: int) -> dict[str, Any]:
-        """The entry of `model_stats`; `ago_ns` is how long ago zero was by the clock that `last_ns` was read from."""
+    def entry(self, name: str, version: str, epoch_ns: int) -> dict[str, Any]:
+        """The entry of `model_stats`; `epoch_ns` is what is to be added to `last_ns` for the time since 1970."""
         return {
             "name": name,
             "version": version,
-            "last_inference": (ago_ns + self.last_ns) // NS_PER_MS if self.answered else 0,
+            "last_inference": (epoch_ns + self.last_ns) // NS_PER_MS if self.answered else 0,
             "inference_count": self.inferences,
             "execution_count": sum(runs.count for runs in self.by_size.values()),
             "inference_stats": {
@@ -67,9 +66,13 @@ class Counts:
 
 
 class Statistics:
-    """The counts of a model by version; "" has the failures of requests that named none, which no version is to blame for."""
+    """The counts of a model by version; "" has the failures of requests that named none, which no version is to blame for.
 
-    def __init__(self) -> None:
+    `epoch_ns` is what is to be added to the times that it is told for the time since 1970.
+    """
+
+    def __init__(self, epoch_ns: int) -> None:
+        self._epoch_ns = epoch_ns
         self._versions: dict[str, Counts] = {}
 
     def of(self, version: str) -> Counts:
@@ -84,11 +87,10 @@ class Statistics:
         counts.failed += 1
         counts.failed_ns += ns
 
-    def entries(self, name: str, versions: Sequence[str], only: str, now_ns: int) -> list[dict[str, Any]]:
-        """The entries of `only` a version, or of all ("") in their order; `now_ns` by the clock of the requests."""
-        ago_ns = time.time_ns() - now_ns
+    def entries(self, name: str, versions: Sequence[str], only: str) -> list[dict[str, Any]]:
+        """The entries of `only` a version, or of all ("") in their order."""
         shown = [only] if only else [*versions, *([""] if "" in self._versions else [])]
-        return [self._versions.get(version, Counts()).entry(name, version, ago_ns) for version in shown]
+        return [self._versions.get(version, Counts()).entry(name, version, self._epoch_ns) for version in shown]
 
 
 def _add(runs: Runs, times: int, input_ns: int, infer_ns: int, output_ns: int) -> None:

@@ -72,7 +72,7 @@ class SuperNetModel:
 
     def statistics(self, version: str = "") -> list[dict[str, Any]]:
         """An entry for each subnet that has served a request."""
-        return [] if self.router is None else self.router.entries(self.name, self.versions, version)
+        return [] if self.router is None else self.router.statistics.entries(self.name, self.versions, version)
 
     def load(self, parameters: Mapping[str, Any], done: Done) -> None:
         """Swap the SuperNet, if the server can, and take requests; raises Unsupported."""
