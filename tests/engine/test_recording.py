@@ -34,9 +34,9 @@ def lived(profile: Profile, policy: Policy, late: str, workers: int, seed: int, 
         now_ns += chance.choice([0, 1, 5, 20])
         event = chance.choices(["arrive", "complete", "lose", "restore", "cancel"], [10, 6, 1, 1, 1])[0]
         if event == "arrive":
-            floor = chance.choice([0.0, 0.0, 0.55])
-            if engine.reaches(floor):
-                engine.arrive(Request(ids, now_ns, now_ns + chance.randint(1, 90), floor, chance.randint(1, 3)))
+            floor, pin = chance.choice([0.0, 0.0, 0.55]), chance.choice([None, None, *profile.subnets])
+            if engine.reaches(floor, pin):
+                engine.arrive(Request(ids, now_ns, now_ns + chance.randint(1, 90), floor, chance.randint(1, 3), pin))
                 ids += 1
         elif event == "complete" and busy:
             engine.complete(busy.pop())

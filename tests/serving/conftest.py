@@ -106,10 +106,13 @@ class World:
         self.desk.most_body_bytes = 100_000
         self.site = Site.of(Routes(self.desk), self.desk.most_body_bytes)
 
-    def ask(self, slo_ms: float = 20, rows: int = 1, value: float = 1.0, floor: float = 0.0) -> tuple[int, Reply]:
+    def ask(
+        self, slo_ms: float = 20, rows: int = 1, value: float = 1.0, floor: float = 0.0, subnet: str | None = None, priority: int = 0
+    ) -> tuple[int, Reply]:
         """Submit a request whose rows hold a value; its id and the reply that waits for it."""
         reply = Reply(self.clock)
-        return self.router.submit(np.full((rows, *SHAPE), value, np.float32), ms_to_ns(slo_ms), floor, reply), reply
+        filled = np.full((rows, *SHAPE), value, np.float32)
+        return self.router.submit(filled, ms_to_ns(slo_ms), floor, reply, subnet, priority), reply
 
     def advance(self, ms: float) -> None:
         self.clock.advance(ms_to_ns(ms))

@@ -30,13 +30,19 @@ World = Callable[..., Any]
 
 
 def lives(server: Any, seed: int, steps: int) -> None:
-    """Clients come, with floors and rows, and go; workers die and return; time passes."""
+    """Clients come, with floors, pins and rows, and go; workers die and return; time passes."""
     chance = random.Random(seed)
     dead: set[int] = set()
     for id in range(steps):
         server.advance(chance.choice([0, 0, 0.5, 3, 8]))
         with suppress(Busy, Invalid):
-            server.ask(slo_ms=chance.uniform(1, 40), rows=chance.randint(1, 4), floor=chance.choice([0.0, 0.0, 0.85]))
+            server.ask(
+                slo_ms=chance.uniform(1, 40),
+                rows=chance.randint(1, 4),
+                floor=chance.choice([0.0, 0.0, 0.85]),
+                subnet=chance.choice([None, None, "small", "large"]),
+                priority=chance.choice([0, 0, 1, 2]),
+            )
         if chance.random() < 0.2:
             server.router.cancel(chance.randint(0, id))
         if chance.random() < 0.1:

@@ -40,6 +40,25 @@ def test_the_most_urgent_request_goes_first(world: World) -> None:
     assert urgent.told_ms < patient.told_ms
 
 
+def test_a_priority_decides_between_equal_deadlines_and_nothing_else(world: World) -> None:
+    server = world()
+    server.ask(slo_ms=200)
+    asked = {"none": (90, 0), "second": (90, 2), "first": (90, 1), "lowest": (90, 2**64 - 1), "urgent": (50, 0)}
+    replies = {name: server.ask(slo_ms=slo_ms, rows=4, priority=priority)[1] for name, (slo_ms, priority) in asked.items()}
+    server.advance(200)
+    assert sorted(replies, key=lambda name: replies[name].told_ms) == ["urgent", "first", "second", "lowest", "none"]
+    assert server.ledger.outcomes(0).id.tolist() == list(range(6))
+
+
+def test_a_pin_decides_the_subnet_whatever_the_policy(world: World) -> None:
+    server = world(policy="fixed:large")
+    pinned, free = (server.ask(slo_ms=40, subnet=subnet)[1] for subnet in ("small", None))
+    server.advance(40)
+    assert (pinned.answer.subnet, free.answer.subnet) == ("small", "large")
+    with pytest.raises(Invalid, match="'small' does not reach"):
+        server.ask(floor=0.85, subnet="small")
+
+
 def test_an_impossible_deadline_is_told_at_once(world: World) -> None:
     server = world()
     _, reply = server.ask(slo_ms=1)

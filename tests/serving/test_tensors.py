@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, read_request, read_response, write_request, write_response
 from superserve_cli.serving.refusals import Invalid
-from superserve_cli.serving.tensors import DTYPES, elements, from_bytes, from_json
+from superserve_cli.serving.tensors import BINARY_ONLY, DTYPES, classified, elements, from_bytes, from_json, to_bytes
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = st.text('ab"\\é☃', max_size=5)
@@ -17,7 +17,7 @@ SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 
 @st.composite
 def tensors(draw: st.DrawFn, binary: bool) -> Tensor:
-    datatype = draw(st.sampled_from(sorted(DTYPES) if binary else sorted(DTYPES.keys() - {"FP16"})))
+    datatype = draw(st.sampled_from(sorted(DTYPES) if binary else sorted(DTYPES.keys() - set(BINARY_ONLY))))
     shape = draw(SHAPES)
     if datatype == "BYTES":
         texts = st.binary(max_size=9) if binary else NAMES.map(str.encode)
@@ -25,6 +25,9 @@ def tensors(draw: st.DrawFn, binary: bool) -> Tensor:
         for at in np.ndindex(shape):
             data[at] = draw(texts)
         return Tensor(draw(NAMES), datatype, data)
+    if datatype == "BF16":
+        halves = draw(arrays.arrays("<u2", shape))
+        return Tensor(draw(NAMES), datatype, from_bytes(datatype, list(shape), halves.tobytes(), 0, halves.nbytes))
     dtype = DTYPES[datatype]
     values = (
         arrays.from_dtype(dtype, allow_nan=False, allow_infinity=False) if dtype.kind == "f" and not binary else arrays.from_dtype(dtype)
@@ -34,6 +37,8 @@ def tensors(draw: st.DrawFn, binary: bool) -> Tensor:
 
 def same(left: Tensor, right: Tensor) -> bool:
     named = left[:2] == right[:2] and left.data.shape == right.data.shape
+    if left.datatype == "BF16":  # of those that are no number, any is as good
+        return named and np.array_equal(left.data, right.data, equal_nan=True)
     if left.datatype == "BYTES":
         return named and left.data.ravel().tolist() == right.data.ravel().tolist()
     return named and left.data.tobytes() == right.data.tobytes()
@@ -91,6 +96,30 @@ def test_what_is_no_shape_is_refused(shape: Any) -> None:
 def test_json_data_that_is_not_what_it_claims_is_refused(datatype: str, data: Any) -> None:
     with pytest.raises(Invalid):
         from_json(datatype, [3], data)
+
+
+@given(st.floats(width=32, allow_nan=False))
+def test_a_number_becomes_the_nearest_of_16_bits_and_of_two_the_even_one(value: float) -> None:
+    bits = int.from_bytes(to_bytes("BF16", np.array([value], np.float32)), "little")
+    with np.errstate(over="ignore"):
+        around = [np.array([(bits + step) << 16], np.uint32).view(np.float32)[0] for step in (-1, 0, 1) if 0 <= bits + step < 2**16]
+    distance = [abs(float(near) - value) for near in around if np.isfinite(near)]
+    mine = np.array([bits << 16], np.uint32).view(np.float32)[0]
+    assert not np.isfinite(mine) or abs(float(mine) - value) == min(distance)
+    if distance.count(min(distance)) > 1:
+        assert bits % 2 == 0
+
+
+def test_what_is_no_number_stays_none_and_what_is_too_large_becomes_infinite() -> None:
+    numbers = np.array([np.nan, -np.nan, np.inf, -np.inf, np.finfo(np.float32).max], np.float32)
+    read = from_bytes("BF16", [5], to_bytes("BF16", numbers), 0, 10)
+    np.testing.assert_array_equal(read, [np.nan, np.nan, np.inf, -np.inf, np.inf])
+
+
+def test_classes_are_the_greatest_numbers_and_where_they_stand() -> None:
+    rows = np.array([[0.5, 2, -1], [1, 1, 0]], np.float32)
+    assert classified(rows, 2).tolist() == [[b"2.000000:1", b"0.500000:0"], [b"1.000000:0", b"1.000000:1"]]
+    assert classified(rows, 9).shape == (2, 3)
 
 
 def test_integers_of_64_bits_are_exact() -> None:

@@ -17,6 +17,7 @@ NAME: Final = "superserve"
 EXTENSIONS: Final = (
     "binary_tensor_data",
     "parameters",
+    "classification",
     "schedule_policy",
     "statistics",
     "model_configuration",

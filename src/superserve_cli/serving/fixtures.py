@@ -175,6 +175,8 @@ class Fixture:
             raise Invalid(f"{self.name!r} has no subnets and no accuracy to ask for")
         answers = self._function.compute(self._arrays(asked.inputs))
         known, names = self._function.outputs, [wanted.name for wanted in asked.outputs]
+        if any(wanted.classes for wanted in asked.outputs) or len(set(names)) < len(names):
+            raise Invalid(f"the outputs of {self.name!r} are no classes, and to be asked for once")
         if strange := [name for name in names if name not in known]:
             raise Invalid(f"{self.name!r} has the outputs {', '.join(known)}, not {strange[0]!r}")
         tensors = [Tensor(name, self._function.datatype, data) for name, data in zip(known, answers, strict=True)]

@@ -46,8 +46,8 @@ class Model:
     def rows(self, request: InferRequest) -> NDArray[Any]:
         """The rows (n, *shape) that a request holds; raises Invalid for other tensors than the model takes."""
         tensor = _only(request.inputs)
-        if any(wanted.name != OUTPUT for wanted in request.outputs):
-            raise Invalid(f"the only output is {OUTPUT!r}")
+        if len(request.outputs) > 1 or any(wanted.name != OUTPUT for wanted in request.outputs):
+            raise Invalid(f"the only output is {OUTPUT!r}, to be asked for once")
         data = tensor.data
         if tensor.datatype != self.datatype or data.shape[1:] != self.shape or not len(data):
             raise Invalid(

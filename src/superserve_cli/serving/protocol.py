@@ -30,11 +30,12 @@ class Tensor(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """An output that a request asks for, and whether as bytes, or at which place in shared memory."""
+    """An output that a request asks for, whether as bytes, or at which place in shared memory; of `classes`, only the best so many."""
 
     name: str
     binary: bool
     place: Place | None = None
+    classes: int = 0
 
 
 class InferRequest(NamedTuple):
@@ -208,10 +209,11 @@ def _wanted(item: Any, binary: bool) -> Wanted:
     if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
         raise Invalid("an output must be an object with a name")
     parameters = typed(item, "parameters", dict, NO_PARAMETERS)
-    if parameters.get("classification"):
-        raise Invalid(f"output {name!r}: classification is not supported: ask for the tensor")
     try:
-        return Wanted(name, typed(parameters, "binary_data", bool, binary), place(parameters))
+        classes = typed(parameters, "classification", int, 0)
+        if classes < 0:
+            raise Invalid(f"classification must be a number of classes, not {classes}")
+        return Wanted(name, typed(parameters, "binary_data", bool, binary), place(parameters), classes)
     except Invalid as error:
         raise Invalid(f"output {name!r}: {error}") from None
 

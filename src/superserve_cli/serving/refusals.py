@@ -11,7 +11,9 @@ Refusal
 `-- TooLate         the deadline could not be met
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MOST_MESSAGE: Final = 1000
 
 
 class Refusal(Exception):
@@ -19,6 +21,10 @@ class Refusal(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str) -> None:
+        # what a client sent may stand in it, however long that was
+        super().__init__(message if len(message) <= MOST_MESSAGE else f"{message[:MOST_MESSAGE]}...")
 
 
 class Invalid(Refusal):

@@ -116,8 +116,7 @@ class Server:
         plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes, model.datatype)
         described = describing.parameters(self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns)
         self._model = SuperNetModel(model, profile, Objectives(settings.slo_ns), described)
-        # theirs give way to the SuperNet's name
-        self._desk.models.update({**(fixtures() if settings.fixtures else {}), model.name: self._model})
+        self._desk.models.update({model.name: self._model, **(fixtures() if settings.fixtures else {})})
         await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
         router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
         self._origin_ns = self._clock.now_ns()

@@ -1,17 +1,23 @@
 """The SuperNet as a model of the protocol: rows and objectives out of a request, a router underneath, an answer made of logits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.configuration import configuration
 from superserve_cli.serving.desk import Caller, Cancel, Done, listed
 from superserve_cli.serving.model import DATATYPE, OUTPUT, Model
 from superserve_cli.serving.objectives import Objectives
-from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor
+from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, Wanted
 from superserve_cli.serving.refusals import Busy, Invalid, Refusal, Unsupported
 from superserve_cli.serving.router import Answer, Router
+from superserve_cli.serving.tensors import classified
 
+LOGITS: Final = Wanted(OUTPUT, binary=False)
+"""What those get who name no output."""
 Swap = Callable[[Mapping[str, Any], Done], None]
 """Load what lies on disk now in place of what is served, without losing a request; raises Refusal, and then tells nobody."""
 
@@ -106,19 +112,20 @@ class SuperNetModel:
         goal = self.objectives.read(asked.parameters, headers, version)
         if goal.subnet and goal.subnet not in self.versions:
             raise Invalid(f"no subnet {goal.subnet!r} is served; there are {listed(self.versions)}")
-        id = router.submit(rows, goal.slo_ns, goal.min_accuracy, _Reply(caller, self.name, asked.id), goal.subnet, goal.priority)
+        reply = _Reply(caller, self.name, asked)
+        id = router.submit(rows, goal.slo_ns, goal.min_accuracy, reply, goal.subnet, goal.priority)
         return lambda: router.cancel(id)
 
 
 class _Reply:
     """A caller, as the router sees it."""
 
-    __slots__ = ("_caller", "_id", "_model")
+    __slots__ = ("_asked", "_caller", "_model")
 
-    def __init__(self, caller: Caller, model: str, id: str) -> None:
+    def __init__(self, caller: Caller, model: str, asked: InferRequest) -> None:
         self._caller = caller
         self._model = model
-        self._id = id
+        self._asked = asked
 
     def answered(self, answer: Answer) -> None:
         """Say the logits, and how they came about; the version is the subnet."""
@@ -131,8 +138,15 @@ class _Reply:
         }
         if answer.accuracy is not None:
             parameters["accuracy"] = answer.accuracy
-        self._caller.answered(InferResponse(self._model, (Tensor(OUTPUT, DATATYPE, answer.logits),), self._id, answer.subnet, parameters))
+        outputs = tuple(_output(wanted, answer.logits) for wanted in self._asked.outputs or (LOGITS,))
+        self._caller.answered(InferResponse(self._model, outputs, self._asked.id, answer.subnet, parameters))
 
     def refused(self, refusal: Refusal) -> None:
         """Say why nothing will come."""
         self._caller.refused(refusal)
+
+
+def _output(wanted: Wanted, logits: NDArray[np.float32]) -> Tensor:
+    if wanted.classes:
+        return Tensor(OUTPUT, "BYTES", classified(logits, wanted.classes))
+    return Tensor(OUTPUT, DATATYPE, logits)

@@ -22,8 +22,13 @@ DTYPES: Final = {
     "FP16": np.dtype("<f2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
+    "BF16": np.dtype("<f4"),
     "BYTES": np.dtype("O"),
 }
+"""What a tensor is in numpy, which has no BF16: these are FP32 here, and the upper halves of it in a message."""
+ITEM_BYTES: Final = {name: 2 if name == "BF16" else dtype.itemsize for name, dtype in DTYPES.items()}
+BINARY_ONLY: Final = ("FP16", "BF16")
+BF16_BITS: Final = np.uint32(16)
 MOST_ELEMENTS: Final = 2**40
 MOST_DIMENSIONS: Final = 16
 LENGTH: Final = struct.Struct("<I")
@@ -50,12 +55,15 @@ def from_bytes(datatype: str, shape: Sequence[int], body: bytes, start: int, siz
     if datatype == "BYTES":
         return _strings(body[start : start + size], count).reshape(shape)
     dtype = DTYPES[datatype]
-    if size != count * dtype.itemsize:
-        raise Invalid(f"{datatype} of shape {list(shape)} takes {count * dtype.itemsize} bytes, not {size}")
+    if size != count * ITEM_BYTES[datatype]:
+        raise Invalid(f"{datatype} of shape {list(shape)} takes {count * ITEM_BYTES[datatype]} bytes, not {size}")
     if datatype == "BOOL" and size and max(body[start : start + size]) > 1:
         raise Invalid("a BOOL must be 0 or 1")
-    flat = np.frombuffer(body, dtype, count, start) if count else np.empty(0, dtype)
-    return flat.reshape(shape)
+    if not count:
+        return np.empty(shape, dtype)
+    if datatype == "BF16":
+        return (np.frombuffer(body, "<u2", count, start).astype("<u4") << BF16_BITS).view(dtype).reshape(shape)
+    return np.frombuffer(body, dtype, count, start).reshape(shape)
 
 
 def _strings(raw: bytes, count: int) -> NDArray[Any]:
@@ -82,7 +90,25 @@ def to_bytes(datatype: str, array: NDArray[Any]) -> bytes:
     """The binary form of a tensor."""
     if datatype == "BYTES":
         return b"".join(LENGTH.pack(len(value)) + value for value in array.flat)
+    if datatype == "BF16":
+        return _upper_halves(array.astype("<f4", copy=False)).tobytes()
     return array.astype(DTYPES[datatype], copy=False).tobytes()
+
+
+def _upper_halves(array: NDArray[Any]) -> NDArray[Any]:
+    """FP32 as BF16, to the nearest, ties to even; what is no number stays none, whose rounding could carry into the sign."""
+    bits = np.ascontiguousarray(array).view("<u4")
+    odd = (bits >> BF16_BITS) & np.uint32(1)
+    rounded = np.where(np.isnan(array), bits | np.uint32(1 << 22), bits + np.uint32(0x7FFF) + odd)
+    return (rounded >> BF16_BITS).astype("<u2")
+
+
+def classified(array: NDArray[Any], most: int) -> NDArray[Any]:
+    """Of rows of numbers (n, ...) the `most` greatest, greatest first, each as the text VALUE:INDEX (classification extension)."""
+    rows = array.reshape(len(array), -1)
+    best = np.argsort(-rows, axis=1, kind="stable")[:, :most]
+    texts = [f"{rows[row, at]:f}:{at}".encode() for row, order in enumerate(best.tolist()) for at in order]
+    return _objects(texts).reshape(best.shape)
 
 
 def from_json(datatype: str, shape: Sequence[int], data: object) -> NDArray[Any]:
@@ -90,8 +116,8 @@ def from_json(datatype: str, shape: Sequence[int], data: object) -> NDArray[Any]
     count = elements(shape)
     if not isinstance(data, list):
         raise Invalid("data must be a list")
-    if datatype == "FP16":
-        raise Invalid("FP16 has no JSON form: send it as binary data")
+    if datatype in BINARY_ONLY:
+        raise Invalid(f"{datatype} has no JSON form: send it as binary data")
     array = _floats(datatype, data) if datatype.startswith("FP") else _exact(datatype, data)
     if array.size != count or (array.ndim > 1 and array.shape != tuple(shape)):
         raise Invalid(f"data of shape {list(array.shape)} does not fill the shape {list(shape)}")
@@ -139,8 +165,8 @@ def _holds(dtype: np.dtype[Any], least: int, most: int) -> bool:
 
 def to_json(datatype: str, array: NDArray[Any]) -> list[Any]:
     """The flat JSON list of a tensor; raises Invalid for what JSON cannot say."""
-    if datatype == "FP16":
-        raise Invalid("FP16 has no JSON form: ask for binary data")
+    if datatype in BINARY_ONLY:
+        raise Invalid(f"{datatype} has no JSON form: ask for binary data")
     if datatype == "BYTES":
         try:
             return [value.decode() for value in array.flat]
