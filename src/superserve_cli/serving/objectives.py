@@ -18,6 +18,8 @@ HEADERS: Final = frozenset((SLO_HEADER, FLOOR_HEADER, SUBNET_HEADER))
 T = TypeVar("T")
 NOT_SUPPORTED: Final = frozenset(("sequence_id", "sequence_start", "sequence_end"))
 """Parameters that change the meaning of a request, so that ignoring them would be a lie."""
+RARE: Final = frozenset((*NOT_SUPPORTED, "min_accuracy", "subnet", "priority"))
+"""Those that most requests do without."""
 
 
 class Goal(NamedTuple):
@@ -37,6 +39,8 @@ class Objectives:
 
     def read(self, parameters: Mapping[str, Any], headers: Mapping[bytes, bytes], version: str = "") -> Goal:
         """All of them, `version` being the one in the request's URL; raises Invalid when they make no sense or disagree."""
+        if not version and RARE.isdisjoint(parameters) and HEADERS.isdisjoint(headers):
+            return Goal(self.slo_ns(parameters, headers))
         if not NOT_SUPPORTED.isdisjoint(parameters):
             raise Invalid(f"the parameter {min(NOT_SUPPORTED & parameters.keys())!r} is not supported")
         floor = self.min_accuracy(parameters, headers)

@@ -159,8 +159,8 @@ def _tensors(items: Sequence[Any], body: bytes, start: int, read: Read | None = 
         if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
             raise Invalid("a tensor must be an object with a name")
         try:
-            where = place(parameters := typed(item, "parameters", dict, NO_PARAMETERS))
-            if where is None:
+            parameters = typed(item, "parameters", dict, NO_PARAMETERS)
+            if (where := place(parameters) if parameters else None) is None:
                 tensor, start = _tensor(name, item, parameters, body, start)
             else:
                 shared += where.byte_size  # before it is read: a few words could ask for all the memory there is

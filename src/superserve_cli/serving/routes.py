@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ MODEL_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(re
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 BINARY: Final = "application/octet-stream"
 MOST_DIGITS: Final = 18
+MOST_REMEMBERED: Final = 256
 RAW: Final = 0
 """The header length that says: this body is one raw tensor."""
 
@@ -91,16 +93,14 @@ class Routes:
         if (fixed := self._fixed.get(exchange.path)) is not None:
             if allowed(exchange, (fixed[0],)):
                 fixed[1](exchange)
-        elif (match := MODEL_PATH.fullmatch(exchange.path)) is not None:
-            self._answer_of_model(exchange, *match.groups())
+        elif (place := _place(exchange.path)) is not None:
+            name, version, what = place
+            model = self._desk.model(name, version)
+            method, answer = self._of_model[what]
+            if allowed(exchange, (method,)):
+                answer(exchange, model, version)
         else:
             self._manage(exchange)
-
-    def _answer_of_model(self, exchange: Exchange, name: str, version: str | None, what: str | None) -> None:
-        method, answer = self._of_model[what]
-        model = self._desk.model(unquote(name), version := unquote(version or ""))
-        if allowed(exchange, (method,)):
-            answer(exchange, model, version)
 
     def _manage(self, exchange: Exchange) -> None:
         for path, methods in PATHS:
@@ -118,6 +118,15 @@ class Routes:
         cancel = model.infer(asked, version, exchange.headers, Pending(exchange, asked, desk))
         if not exchange.answered:
             exchange.on_gone = cancel
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _place(path: str) -> tuple[str, str, str | None] | None:
+    """The model, its version and what is asked of it, of a path; remembered, for clients ask at the same one again and again."""
+    if (match := MODEL_PATH.fullmatch(path)) is None:
+        return None
+    name, version, what = match.groups()
+    return unquote(name), unquote(version or ""), what
 
 
 def _put(desk: Desk, response: InferResponse, asked: InferRequest) -> Mapping[str, Any]:

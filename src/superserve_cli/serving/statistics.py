@@ -11,12 +11,19 @@ NOTHING: Final = {"count": 0, "ns": 0}
 
 @dataclass(slots=True)
 class Runs:
-    """The batches of one size: how many, and how long their three stages took in all."""
+    """How often the three stages of a batch were gone through, and how long that took in all."""
 
     count: int = 0
     input_ns: int = 0
     infer_ns: int = 0
     output_ns: int = 0
+
+    def add(self, times: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """So many more."""
+        self.count += times
+        self.input_ns += times * input_ns
+        self.infer_ns += times * infer_ns
+        self.output_ns += times * output_ns
 
 
 @dataclass(slots=True)
@@ -40,10 +47,10 @@ class Counts:
         self.queue_ns += queue_ns
         self.answered_ns += queue_ns + requests * (input_ns + infer_ns + output_ns)
         self.last_ns = now_ns
-        _add(self.stages, requests, input_ns, infer_ns, output_ns)
+        self.stages.add(requests, input_ns, infer_ns, output_ns)
         if (runs := self.by_size.get(rows)) is None:
             runs = self.by_size[rows] = Runs()
-        _add(runs, 1, input_ns, infer_ns, output_ns)
+        runs.add(1, input_ns, infer_ns, output_ns)
 
     def entry(self, name: str, version: str, epoch_ns: int) -> dict[str, Any]:
         """The entry of `model_stats`; `epoch_ns` is what is to be added to `last_ns` for the time since 1970."""
@@ -91,13 +98,6 @@ class Statistics:
         """The entries of `only` a version, or of all ("") in their order."""
         shown = [only] if only else [*versions, *([""] if "" in self._versions else [])]
         return [self._versions.get(version, Counts()).entry(name, version, self._epoch_ns) for version in shown]
-
-
-def _add(runs: Runs, times: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
-    runs.count += times
-    runs.input_ns += times * input_ns
-    runs.infer_ns += times * infer_ns
-    runs.output_ns += times * output_ns
 
 
 def _stages(runs: Runs) -> dict[str, dict[str, int]]:

@@ -1,23 +1,18 @@
 """The SuperNet as a model of the protocol: rows and objectives out of a request, a router underneath, an answer made of logits."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.configuration import configuration
 from superserve_cli.serving.desk import Caller, Cancel, Done, listed
 from superserve_cli.serving.model import DATATYPE, OUTPUT, Model
 from superserve_cli.serving.objectives import Objectives
-from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, Wanted
+from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor
 from superserve_cli.serving.refusals import Busy, Invalid, Refusal, Unsupported
 from superserve_cli.serving.router import Answer, Router
 from superserve_cli.serving.tensors import classified
 
-LOGITS: Final = Wanted(OUTPUT, binary=False)
-"""What those get who name no output."""
 Swap = Callable[[Mapping[str, Any], Done], None]
 """Load what lies on disk now in place of what is served, without losing a request; raises Refusal, and then tells nobody."""
 
@@ -138,15 +133,11 @@ class _Reply:
         }
         if answer.accuracy is not None:
             parameters["accuracy"] = answer.accuracy
-        outputs = tuple(_output(wanted, answer.logits) for wanted in self._asked.outputs or (LOGITS,))
-        self._caller.answered(InferResponse(self._model, outputs, self._asked.id, answer.subnet, parameters))
+        asked, logits = self._asked, Tensor(OUTPUT, DATATYPE, answer.logits)
+        if asked.outputs and (most := asked.outputs[0].classes):
+            logits = Tensor(OUTPUT, "BYTES", classified(answer.logits, most))
+        self._caller.answered(InferResponse(self._model, (logits,), asked.id, answer.subnet, parameters))
 
     def refused(self, refusal: Refusal) -> None:
         """Say why nothing will come."""
         self._caller.refused(refusal)
-
-
-def _output(wanted: Wanted, logits: NDArray[np.float32]) -> Tensor:
-    if wanted.classes:
-        return Tensor(OUTPUT, "BYTES", classified(logits, wanted.classes))
-    return Tensor(OUTPUT, DATATYPE, logits)
