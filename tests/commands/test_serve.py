@@ -81,7 +81,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def server(profile: Path) -> Iterator[Served]:
-    served = Served(profile, "--record", str(profile.parent / "events.parquet"))
+    served = Served(profile, "--record", str(profile.parent / "events.parquet"), "--fixtures")
     yield served
     served.stop()
 
@@ -130,6 +130,21 @@ def test_an_impossible_slo_is_a_504_and_a_generous_floor_is_kept(server: Served)
     status, answer = server.infer(asked(parameters={"slo_us": 1_000_000, "min_accuracy": 0.83}))
     assert status == 200
     assert answer["parameters"]["accuracy"] >= 0.83
+
+
+def test_the_versions_are_the_served_subnets_and_each_can_be_asked_for(server: Served, front: list[str]) -> None:
+    assert json.loads(server.ask("GET", MODEL)[2])["versions"] == front
+    for subnet in front:
+        status, answer = server.infer(asked(parameters={"subnet": subnet, "priority": 1}))
+        assert (status, answer["model_version"], answer["parameters"]["subnet"]) == (200, subnet, subnet)
+    entries = json.loads(server.ask("GET", f"{MODEL}/stats")[2])["model_stats"]
+    assert {entry["version"] for entry in entries if entry["inference_count"]} == set(front)
+
+
+def test_fixtures_stand_beside_the_supernet(server: Served) -> None:
+    texts = {"name": "INPUT0", "datatype": "BYTES", "shape": [1, 2], "data": ["a", "b"]}
+    status, _, answer = server.ask("POST", "/v2/models/simple_identity/versions/1/infer", {"inputs": [texts]})
+    assert (status, json.loads(answer)["outputs"][0]["data"]) == (200, ["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from superserve_cli.serving import logging_settings
 from superserve_cli.serving.desk import Done
+from superserve_cli.serving.fixtures import fixtures
 from superserve_cli.serving.protocol import InferRequest, Tensor, Wanted, read_response, write_request
 from superserve_cli.serving.refusals import Invalid
 from superserve_cli.serving.shared_memory import ROOT, Place
@@ -240,6 +244,40 @@ def test_an_answer_is_compressed_only_when_asked_for_and_worth_it(world: World) 
     browser.post(INFER, asked(), Accept_Encoding="gzip")
     browser.world.advance(20)
     assert "Content-Encoding" not in browser.answer()[1]
+
+
+NAMES = st.sampled_from(["key", "offset", "byte_size", "parameters", "config", "ready", "log_info", "log_file", "log_verbose_level", "x"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=8,
+)
+PLACES = (
+    "repository/index",
+    "repository/models/net/load",
+    "repository/models/simple/load",
+    "repository/models/net/unload",
+    "systemsharedmemory/region/r/register",
+    "systemsharedmemory/region/r/unregister",
+    "cudasharedmemory/region/r/register",
+    "logging",
+    "trace/setting",
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(PLACES), st.dictionaries(NAMES, ANYTHING, max_size=4) | ANYTHING)
+def test_whatever_is_asked_of_the_management_it_answers_or_refuses_and_the_server_goes_on(world: World, place: str, body: Any) -> None:
+    before = logging_settings.ROOT.level
+    server = world()
+    server.desk.models.update(fixtures())
+    browser = Browser(server)
+    status, answer = post(browser, f"/v2/{place}", body)
+    assert status in (200, 400, 501)
+    assert status == 200 or list(answer) == ["error"]
+    assert post(browser, "/v2/repository/models/net/load")[0] == 200
+    assert browser.infer(asked())[0] == 200
+    logging_settings.ROOT.setLevel(before)
 
 
 @pytest.mark.parametrize("name", ["a/b", "ü", "%", "\n" * 5000])
