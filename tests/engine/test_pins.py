@@ -51,7 +51,7 @@ def test_a_pinned_request_runs_on_its_subnet_or_not_at_all_beside_requests_that_
         assert step is None or isinstance(step, Wait)
 
 
-def test_a_place_that_nobody_waits_in_serves_the_next_pin() -> None:
+def test_there_are_no_more_queues_than_classes_that_were_ever_waited_in_at_once() -> None:
     engine = Engine(SMALL, named("slackfit"), "drop", 1)
     engine.restore(0)
     for id in range(20):
@@ -61,8 +61,11 @@ def test_a_place_that_nobody_waits_in_serves_the_next_pin() -> None:
         assert isinstance(step, Dispatch)
         assert step.subnet == subnet
         engine.complete(0)
-    floors = len(Engine(SMALL, named("slackfit"), "drop", 1)._queues)
-    assert len(engine._queues) == floors + 1  # no more queues than subnets were ever waited for at once
+    assert len(engine._queues) == 1
+    for id, (floor, pin) in enumerate([(0.0, None), (0.7, None), (0.0, SMALL.subnets[0])], start=20):
+        engine.arrive(Request(id, 0, 1000, floor, subnet=pin))
+        engine.arrive(Request(id + 100, 0, 1000, floor, subnet=pin))
+    assert len(engine._queues) == 3
 
 
 def test_a_pin_is_to_a_served_subnet_and_a_floor_beside_it_must_be_below_its_accuracy() -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from superserve_cli.core.nouns import Request, Subnet
 from superserve_cli.engine import steps
-from superserve_cli.engine.pins import Pins
+from superserve_cli.engine.places import Places
 from superserve_cli.engine.tables import classes
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.policies import Policy
@@ -57,10 +57,8 @@ class Engine:
             )
         self._classes = classes((policy,), profile, workers, tuple(sorted({a for a in profile.accuracies if a is not None})))
         self._late = steps.LATE_RULES[late]
-        self._queues: steps.Heaps = [[] for _ in self._classes.floors]
-        self._depth = [0] * len(self._classes.floors)
-        self._pins = Pins(profile, workers, self._classes.tables, self._queues, self._depth)
-        self._tables = self._pins.tables
+        self._places = Places(profile, workers, self._classes.tables)
+        self._queues, self._depth, self._tables = self._places.queues, self._places.depth, self._places.tables
         self._idle: steps.Heaps = [[]]
         self._running: dict[int, list[Request]] = {}
         self._live: set[int] = set()
@@ -101,7 +99,7 @@ class Engine:
         self._waiting[request.id] = request
         self._deadline_ns[request.id] = request.deadline_ns
         pin = request.subnet
-        self._kind[request.id] = self._classes.of(request.min_accuracy) if pin is None else self._pins.kind(pin)
+        self._kind[request.id] = self._places.of(self._classes.of(request.min_accuracy) if pin is None else pin)
         self._rows[request.id] = request.size
         steps.enqueue(self._queues, self._depth, self._requests, request.id)
 
