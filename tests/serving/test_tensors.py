@@ -136,6 +136,8 @@ def test_integers_of_64_bits_are_exact() -> None:
         ("BYTES", [1], b"\5\0\0\0abc"),
         ("BYTES", [1], b"\xff\xff\xff\xffabc"),
         ("BYTES", [2], b"\1\0\0\0a"),
+        ("BYTES", [1], bytes(8)),
+        ("BYTES", [2**18], bytes(2**20)),
     ],
 )
 def test_bytes_that_do_not_fill_the_shape_are_refused(datatype: str, shape: list[int], body: bytes) -> None:

@@ -31,6 +31,8 @@ BINARY_ONLY: Final = ("FP16", "BF16")
 BF16_BITS: Final = np.uint32(16)
 MOST_ELEMENTS: Final = 2**40
 MOST_DIMENSIONS: Final = 16
+MOST_TEXTS: Final = 2**17
+"""Elements of BYTES in a binary tensor: each costs a Python object, which four bytes could ask for."""
 LENGTH: Final = struct.Struct("<I")
 
 
@@ -67,16 +69,18 @@ def from_bytes(datatype: str, shape: Sequence[int], body: bytes, start: int, siz
 
 
 def _strings(raw: bytes, count: int) -> NDArray[Any]:
+    if count > MOST_TEXTS:
+        raise Invalid(f"{count} elements of BYTES are more than the {MOST_TEXTS} that a tensor may have")
     found: list[bytes] = []
     at = 0
-    while at < len(raw):
+    while at < len(raw) and len(found) <= count:
         length = LENGTH.unpack_from(raw, at)[0] if at + LENGTH.size <= len(raw) else len(raw)
         at += LENGTH.size + length
         if at > len(raw):
             raise Invalid("BYTES data ends within an element")
         found.append(raw[at - length : at])
     if len(found) != count:
-        raise Invalid(f"BYTES data holds {len(found)} elements, and its shape {count}")
+        raise Invalid(f"BYTES data holds {'more' if len(found) > count else len(found)} elements, and its shape {count}")
     return _objects(found)
 
 
