@@ -241,7 +241,7 @@ def test_an_answer_is_compressed_only_when_asked_for_and_worth_it(world: World) 
         assert headers.get("Content-Encoding") == ("gzip" if accepted == "gzip" else None)
         read = read_response(gzip.decompress(answer) if accepted == "gzip" else answer)
         assert read.outputs[0].data.shape == (4, 10)
-    browser.post(INFER, asked(), Accept_Encoding="gzip")
+    browser.post(INFER, asked(outputs=[{"name": "logits", "parameters": {"classification": 1}}]), Accept_Encoding="gzip")
     browser.world.advance(20)
     assert "Content-Encoding" not in browser.answer()[1]
 

@@ -12,7 +12,10 @@ from superserve_cli.serving.refusals import Invalid, TooLarge
 WINDOW_BITS: Final = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """What zlib calls each coding; `deflate` is the zlib format (RFC 9110, 8.4.1.2)."""
 LEVEL: Final = 1
-LEAST_BYTES: Final = 1024
+ANSWER_BITS: Final = {"gzip": 16 + 13, "deflate": 13}
+ANSWER_MEMORY: Final = 4
+"""A window of 8 KB: merely setting up the largest one takes longer than compressing a usual answer."""
+LEAST_BYTES: Final = 256
 """Shorter answers are sent as they are: compressing them saves no packet."""
 MOST_CODINGS: Final = 16
 
@@ -36,7 +39,7 @@ def inflated(body: bytes, coding: str, most_bytes: int) -> bytes:
 
 def deflated(body: bytes, coding: str) -> bytes:
     """A body, compressed fast rather than well."""
-    deflater = zlib.compressobj(LEVEL, wbits=WINDOW_BITS[coding])
+    deflater = zlib.compressobj(LEVEL, zlib.DEFLATED, ANSWER_BITS[coding], ANSWER_MEMORY)
     return deflater.compress(body) + deflater.flush()
 
 
