@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from superserve_cli.core.nouns import WAIT, Choice, Choose, Request
 from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.engine import Dispatch, Drop, Engine, Wait
+from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.engine.simulator import simulate
 from superserve_cli.policies import Policy, named
 from superserve_cli.profiles import Profile
@@ -142,3 +145,112 @@ def test_a_head_of_several_rows_runs_alone_on_the_fastest_subnet_where_the_choic
     decision = dispatched(made.decide(0))
     assert (decision.subnet, decision.batch_size, decision.plan_ns) == ("s0", 2, 12)
     assert made.largest == 4
+
+
+def test_a_worker_that_is_free_before_its_answer_gets_the_next_batch_and_loses_both() -> None:
+    made = engine()
+    for id in range(3):
+        made.arrive(Request(id, 0, 1000 + id, size=4))
+    first = dispatched(made.decide(0))
+    assert made.decide(0) is None
+    made.free(0)
+    second = dispatched(made.decide(0))
+    made.complete(0)
+    assert made.decide(0) is None  # it has the second
+    assert made.lose(0) == second.requests
+    made.restore(0)
+    assert dispatched(made.decide(0)).requests == second.requests
+    assert [r.id for r in first.requests] == [0]
+
+
+def test_a_worker_that_was_free_and_got_nothing_is_idle_after_its_answer_too() -> None:
+    made = engine()
+    made.arrive(Request(0, 0, 1000))
+    dispatched(made.decide(0))
+    made.free(0)
+    made.complete(0)
+    made.arrive(Request(1, 0, 1000))
+    made.arrive(Request(2, 0, 1000, size=4))
+    assert dispatched(made.decide(0)).worker == 0
+    assert made.decide(0) is None
+
+
+def slower(profile: Profile, factor: int) -> Profile:
+    return replace(profile, plan=tuple(tuple(factor * plan_ns for plan_ns in row) for row in profile.plan))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    profiles(),
+    st.sampled_from([*map(named, ("slackfit", "slackfit:3", "max-batch", "max-accuracy", "infaas")), PATIENT]),
+    st.lists(st.tuples(st.integers(0, 20), st.integers(1, 400), st.integers(1, 4)), max_size=30),
+    st.integers(1, 3),
+    st.integers(1, 5),
+    st.sampled_from(["drop", "shed", "serve"]),
+)
+def test_a_scale_decides_as_a_profile_of_so_many_times_the_latencies(
+    profile: Profile, policy: Policy, arrivals: list[tuple[int, int, int]], workers: int, factor: int, late: str
+) -> None:
+    slowed, plain = Engine(profile, policy, late, workers), Engine(slower(profile, factor), policy, late, workers)
+    for worker in range(workers):
+        slowed.scale(worker, factor * AS_PLANNED)
+        slowed.restore(worker)
+        plain.restore(worker)
+    now_ns, running = 0, list[tuple[int, int]]()
+    for id, (gap_ns, slo_ns, rows) in enumerate(arrivals):
+        now_ns += gap_ns
+        for engine in (slowed, plain):
+            for finish_ns, worker in running:
+                if finish_ns <= now_ns:
+                    engine.complete(worker)
+            engine.arrive(Request(id, now_ns, now_ns + slo_ns, size=rows))
+        running = [(finish_ns, worker) for finish_ns, worker in running if finish_ns > now_ns]
+        while True:
+            scaled, multiplied = slowed.decide(now_ns), plain.decide(now_ns)
+            if isinstance(scaled, Dispatch) and isinstance(multiplied, Dispatch):
+                running.append((now_ns + multiplied.plan_ns, multiplied.worker))
+                scaled = replace(scaled, plan_ns=factor * scaled.plan_ns)
+            if isinstance(scaled, Wait) and isinstance(multiplied, Wait):
+                # "more slack than" turns at the next ns: that is a whole step of the smaller profile
+                assert abs(scaled.until_ns - multiplied.until_ns) < factor
+                break
+            assert scaled == multiplied
+            if not isinstance(scaled, Dispatch | Drop):
+                break
+
+
+def test_the_least_slowed_of_the_idle_workers_comes_first() -> None:
+    made = engine(workers=3)
+    made.scale(0, 3000)
+    made.scale(1, 1500)
+    for id in range(3):
+        made.arrive(Request(id, 0, 10_000 + id, size=4))
+    assert [dispatched(made.decide(0)).worker for _ in range(3)] == [2, 1, 0]
+    made.complete(0)
+    made.scale(0, AS_PLANNED)
+    made.complete(1)
+    made.arrive(Request(3, 0, 10_000))
+    assert dispatched(made.decide(0)).worker == 0
+
+
+def test_a_head_too_late_for_a_slowed_worker_waits_for_one_that_is_not() -> None:
+    made = engine(workers=2)
+    made.scale(0, 3000)
+    made.arrive(Request(0, 0, 1000, size=4))
+    assert dispatched(made.decide(0)).worker == 1
+    made.arrive(Request(1, 0, 25))
+    assert made.decide(0) is None
+    made.complete(1)
+    assert dispatched(made.decide(5)).requests == [Request(1, 0, 25)]
+    made.arrive(Request(2, 5, 30))
+    assert made.decide(5) is None
+    made.lose(1)
+    assert [made.decide(5), made.decide(5)] == [Drop(Request(1, 0, 25)), Drop(Request(2, 5, 30))]
+
+
+def test_a_request_is_hopeless_once_nothing_answers_it_in_time() -> None:
+    for late, hopeless in (("drop", True), ("serve", False)):
+        made = Engine(SMALL, named("slackfit"), late, 1)
+        made.arrive(Request(0, 0, 100, size=4))
+        assert not made.hopeless(0, 80)
+        assert made.hopeless(0, 81) == hopeless

@@ -24,26 +24,32 @@ POLICIES = st.sampled_from([*(named(name) for name in ("slackfit", "max-batch", 
 
 
 def lived(profile: Profile, policy: Policy, late: str, workers: int, seed: int, calls: int = 60) -> Recorder:
-    """An engine that has seen arrivals, ends of batches, losses, returns and cancellations at random, as a router tells of them."""
+    """An engine that has seen all kinds of events at random, as a router tells of them."""
     chance, now_ns = random.Random(seed), 0
     engine = Recorder(profile, policy, late, workers, lambda: now_ns)
-    up, busy, ids = set(range(workers)), set[int](), 0
+    up, batches, ids = set(range(workers)), [0] * workers, 0
     for worker in range(workers):
         engine.restore(worker)
     for _ in range(calls):
         now_ns += chance.choice([0, 1, 5, 20])
-        event = chance.choices(["arrive", "complete", "lose", "restore", "cancel"], [10, 6, 1, 1, 1])[0]
+        event = chance.choices(["arrive", "complete", "free", "scale", "lose", "restore", "cancel"], [10, 6, 2, 1, 1, 1, 1])[0]
+        busy = [worker for worker, count in enumerate(batches) if count]
         if event == "arrive":
             floor, pin = chance.choice([0.0, 0.0, 0.55]), chance.choice([None, None, *profile.subnets])
             if engine.reaches(floor, pin):
                 engine.arrive(Request(ids, now_ns, now_ns + chance.randint(1, 90), floor, chance.randint(1, 3), pin))
                 ids += 1
         elif event == "complete" and busy:
-            engine.complete(busy.pop())
+            batches[worker := chance.choice(busy)] -= 1
+            engine.complete(worker)
+        elif event == "free" and busy:
+            engine.free(chance.choice(busy))
+        elif event == "scale":
+            engine.scale(chance.randrange(workers), chance.choice([1000, 1000, 1250, 3000]))
         elif event == "lose" and up:
             worker = up.pop()
             engine.lose(worker)
-            busy.discard(worker)
+            batches[worker] = 0
         elif event == "restore":
             up.add(worker := chance.randrange(workers))
             engine.restore(worker)
@@ -52,7 +58,8 @@ def lived(profile: Profile, policy: Policy, late: str, workers: int, seed: int, 
             continue  # a router decides nothing then
         asked_ns = now_ns + chance.randint(0, 3)
         while (step := recording.decided(engine.decide(asked_ns))).answer in ("dispatch", "drop"):
-            busy |= {step.worker} - {recording.ABSENT}
+            if step.answer == "dispatch":
+                batches[step.worker] += 1
     return engine
 
 
@@ -98,7 +105,7 @@ def test_a_recorder_decides_as_a_plain_engine_and_tells_what_by_hand_is_told() -
 
 
 def test_another_policy_decides_otherwise() -> None:
-    kept = lived(SMALL, named("slackfit"), "drop", 2, seed=2).recording()
+    kept = lived(SMALL, named("slackfit"), "drop", 2, seed=2, calls=200).recording()
     found = first_difference(kept, kept.engine(SMALL, named("max-accuracy")))
     assert found is not None
     assert found[1] != found[2]
@@ -119,13 +126,20 @@ def test_a_changed_event_changes_the_decisions() -> None:
 
 
 def test_an_event_that_makes_no_sense_is_refused_with_its_row() -> None:
-    kept = lived(SMALL, named("slackfit"), "drop", 1, seed=3).recording()
+    kept = lived(SMALL, named("slackfit"), "drop", 1, seed=3, calls=200).recording()
     moved = with_column(kept, "size", lambda row: 5 if row["event"] == "arrive" else row["size"])
-    with pytest.raises(BadFile, match="row 6, arrive, makes no sense"):
+    with pytest.raises(BadFile, match=r"row \d+, arrive, makes no sense"):
         list(replayed(moved, kept.engine(SMALL, named("slackfit"))))
     one = with_column(kept, "requests", lambda row: [0] if row["event"] == "arrive" else row["requests"])
     with pytest.raises(BadFile, match="makes no sense after those before it"):
         list(replayed(one, kept.engine(SMALL, named("slackfit"))))
+
+
+def test_a_scale_below_what_is_planned_is_refused() -> None:
+    kept = lived(SMALL, named("slackfit"), "drop", 1, seed=3, calls=400).recording()
+    faster = with_column(kept, "scale", lambda row: 500 if row["event"] == "scale" else None)
+    with pytest.raises(BadFile, match="scale, makes no sense"):
+        list(replayed(faster, kept.engine(SMALL, named("slackfit"))))
 
 
 def test_a_recording_of_another_profile_is_refused_with_both_hashes() -> None:
@@ -146,7 +160,7 @@ def test_files_that_are_no_recordings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="does not say of its run: late, workers"):
         recording.read(path)
     recording.write(path, with_column(kept, "worker", lambda row: None))
-    with pytest.raises(BadFile, match="row 9: complete without worker"):
+    with pytest.raises(BadFile, match=r"row \d+: \w+ without worker"):
         recording.read(path)
     strange = kept.table["event"].cast(pa.string())
     strange = pc.replace_substring(strange, "arrive", "appear")

@@ -82,6 +82,7 @@ class World:
         max_queue: int = 100,
         overhead_ms: float = 0,
         recorded: bool = False,
+        tail_ms: float = 0,
     ) -> None:
         self.profile = Profile(
             tuple(LATENCIES_MS),
@@ -94,7 +95,7 @@ class World:
         self.ledger = Ledger(self.profile.subnets, self.profile.accuracies)
         asked = self.profile, policies.named(policy), late, workers
         self.engine = engine = Recorder(*asked, self.clock.now_ns) if recorded else Engine(*asked)
-        self.links = [SleepLink(i, self.profile, self.clock, ms_to_ns(overhead_ms)) for i in range(workers)]
+        self.links = [SleepLink(i, self.profile, self.clock, ms_to_ns(overhead_ms), ms_to_ns(tail_ms)) for i in range(workers)]
         self.router = Router(engine, self.links, self.clock, self.metrics, self.ledger, max_queue)
         self.router.overhead_ns = 0
         for link in self.links:

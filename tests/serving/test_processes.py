@@ -19,6 +19,7 @@ from superserve_cli.supernet.onnx import export_whole
 from tests.serving.nets import words
 
 ROWS = np.arange(6, dtype=np.float32).reshape(2, 3)
+PLAN_NS = 3_000_000
 PLAN = Plan(("small",), (1, 2), (3,), 10)
 
 
@@ -31,7 +32,10 @@ class News:
     def done(self, worker: int, logits: Any, compute_ns: int) -> None:
         self.queue.put_nowait(("done", worker, logits.copy(), compute_ns))
 
-    def lost(self, worker: int) -> None:
+    def free(self, worker: int) -> None:
+        self.queue.put_nowait(("free", worker))
+
+    def lost(self, worker: int, reason: str = "ended") -> None:
         self.queue.put_nowait(("lost", worker))
 
     def restored(self, worker: int) -> None:
@@ -75,17 +79,17 @@ def test_a_worker_introduces_itself_runs_a_batch_comes_back_from_the_dead_and_le
         await worker.warmed(PLAN)
         worker.report_to(news)
         assert await news.next() == ("restored", 3)
-        worker.start("small", [ROWS[:1], ROWS[1:]])
+        worker.start("small", [ROWS[:1], ROWS[1:]], PLAN_NS)
         said, index, logits, compute_ns = await news.next()
         assert (said, index, logits[:2, 0].tolist()) == ("done", 3, [3.0, 12.0])
         assert compute_ns >= 3_000_000
         pids.append(pid_of(worker))
         os.kill(pids[0], signal.SIGKILL)
         assert await news.next() == ("lost", 3)
-        worker.start("small", [ROWS[:1]])  # nobody is there: no news of it, and no exception
+        worker.start("small", [ROWS[:1]], PLAN_NS)  # nobody is there: no news of it, and no exception
         assert await news.next() == ("restored", 3)
         pids.append(pid_of(worker))
-        worker.start("small", [ROWS[1:]])
+        worker.start("small", [ROWS[1:]], PLAN_NS)
         assert (await news.next())[2][0, 0] == 12.0
 
     with_worker(order, talk)
@@ -103,7 +107,7 @@ def test_a_worker_that_hangs_is_ended_and_started_again(order: Order) -> None:
         worker.report_to(news)
         assert await news.next() == ("restored", 3)
         os.kill(pid_of(worker), signal.SIGSTOP)
-        worker.start("small", [ROWS])
+        worker.start("small", [ROWS], PLAN_NS)
         assert await news.next() == ("lost", 3)
         assert await news.next() == ("restored", 3)
 
@@ -142,12 +146,12 @@ def test_a_worker_of_words_and_one_on_onnx_runtime_answer_alike_and_come_back_fr
         news = News()
         worker.report_to(news)
         assert await news.next() == ("restored", 3)
-        worker.start("d3", [rows[:1], rows[1:]])
+        worker.start("d3", [rows[:1], rows[1:]], PLAN_NS)
         answers.append((await news.next())[2])
         os.kill(pid_of(worker), signal.SIGKILL)
         assert await news.next() == ("lost", 3)
         assert await news.next() == ("restored", 3)
-        worker.start("d3", [rows])
+        worker.start("d3", [rows], PLAN_NS)
         assert np.array_equal((await news.next())[2], answers[-1])
 
     for path in ("net", "whole.onnx"):

@@ -19,6 +19,7 @@ from superserve_cli.engine.recording import Recorder, first_difference
 from superserve_cli.policies import named
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.clock import LoopClock
+from superserve_cli.serving.ids import arrival_of
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Listener
 from superserve_cli.serving.metrics import Metrics
@@ -72,7 +73,10 @@ def test_what_is_recorded_is_what_became_of_the_requests(world: World) -> None:
     server = world(workers=2, policy="slackfit", recorded=True)
     lives(server, seed=1, steps=300)
     answers = server.engine.recording().decisions()
-    assert sum(a.answer == "drop" for a in answers) == server.statuses().count("dropped")
+    statuses = dict(zip(server.ledger.outcomes(0).id.tolist(), server.statuses(), strict=True))
+    dropped = [arrival_of(a.requests[0]) for a in answers if a.answer == "drop"]
+    assert dropped
+    assert {statuses[id] for id in dropped} == {"dropped"}
     assert [(a.subnet, a.size) for a in answers if a.worker == 0] == server.links[0].started
     assert [(a.subnet, a.size) for a in answers if a.worker == 1] == server.links[1].started
 
@@ -84,7 +88,7 @@ class ThreadLink:
         self._index, self._worker, self._loop = index, SleepWorker(profile), asyncio.get_running_loop()
         self.listener: Listener | None = None
 
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]]) -> None:
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]], plan_ns: int) -> None:
         begun = time.monotonic_ns()
         answer = self._loop.run_in_executor(None, self._worker.infer, subnet, np.concatenate(batch))
         answer.add_done_callback(lambda done: self._done(done.result(), time.monotonic_ns() - begun))

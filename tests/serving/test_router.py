@@ -162,6 +162,79 @@ def test_the_request_of_a_client_that_is_gone_does_not_run_again(world: World) -
     assert server.links[1].started == []
 
 
+def test_a_worker_that_is_free_early_gets_its_next_batch_before_it_answers(world: World) -> None:
+    server = world(tail_ms=1)
+    first, second = (server.ask(slo_ms=50, value=value)[1] for value in (1.0, 2.0))
+    server.advance(5)
+    assert (len(server.links[0].started), server.router.pending) == (2, 2)
+    server.advance(20)
+    assert (first.told_ms, second.told_ms) == (6, 11)
+    assert (first.answer.logits[0, 0], second.answer.logits[0, 0]) == (8.0, 16.0)
+
+
+def test_all_that_a_lost_worker_has_not_answered_is_run_by_another(world: World) -> None:
+    server = world(tail_ms=1)
+    first, second = (server.ask(slo_ms=50)[1] for _ in range(2))
+    server.advance(5)
+    server.links[0].die()
+    assert (first.refusal, second.refusal) == (Failed, Failed)  # the only worker
+    two = world(workers=2, tail_ms=1)
+    replies = [two.ask(slo_ms=50)[1] for _ in range(3)]
+    two.advance(5)
+    two.links[0].die()
+    two.advance(50)
+    assert [reply.answer.met for reply in replies] == [True] * 3
+
+
+def test_a_request_that_was_lost_with_two_workers_is_not_given_to_a_third(world: World) -> None:
+    server = world(workers=3)
+    _, poison = server.ask(slo_ms=100)
+    told = []
+    for link in server.links[:2]:
+        link.die()
+        told.append(poison.refusal)
+    assert told == [None, Failed]
+    assert server.links[2].started == []
+
+
+def test_a_lost_request_that_nobody_can_answer_in_time_is_told_at_once(world: World) -> None:
+    server = world(workers=2)
+    _, busy = server.ask(slo_ms=50)
+    _, reply = server.ask(slo_ms=7)
+    server.advance(5.5)
+    server.links[1].die()
+    assert (reply.refusal, reply.told_ms) == (TooLate, 5.5)
+    assert busy.told_ms is None
+
+
+def test_under_the_rule_that_serves_late_ones_it_waits_for_the_other_worker(world: World) -> None:
+    server = world(workers=2, late="serve")
+    server.ask(slo_ms=50)
+    _, reply = server.ask(slo_ms=7)
+    server.advance(5.5)
+    server.links[1].die()
+    server.advance(20)
+    assert not reply.answer.met
+
+
+def test_what_workers_do_is_counted_by_worker(world: World) -> None:
+    server = world(workers=2, tail_ms=1)
+    for _ in range(3):
+        server.ask(slo_ms=50)
+    server.advance(12)
+    server.links[1].die("hung")
+    server.links[1].die("exited")
+    server.links[1].revive()
+    text = server.metrics.exposition().decode()
+    assert 'superserve_worker_batches_total{worker="0"} 2.0' in text
+    assert 'superserve_worker_busy_seconds_total{worker="0"} 0.011' in text  # 0-6 and 5-11 ms
+    assert 'superserve_worker_up{worker="1"} 1.0' in text
+    assert 'superserve_worker_restarts_total{worker="1"} 1.0' in text
+    assert 'superserve_worker_losses_total{reason="hung",worker="1"} 1.0' in text
+    assert 'superserve_worker_last_loss{reason="hung",worker="1"} 0.0' in text
+    assert 'superserve_worker_last_loss{reason="exited",worker="1"} 1.0' in text
+
+
 def test_the_overhead_follows_what_the_hand_over_takes(world: World) -> None:
     server = world(overhead_ms=1)
     for _ in range(200):

@@ -1,11 +1,13 @@
 """The engine as a live router holds it: events in, dispatches and drops out; it never reads a clock, sleeps or touches a device."""
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 from superserve_cli.core.nouns import Request, Subnet
 from superserve_cli.engine import steps
 from superserve_cli.engine.places import Places
+from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.engine.tables import classes
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.policies import Policy
@@ -17,7 +19,10 @@ ROUTERS: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A batch for an idle worker: these requests, most urgent first, on this subnet; `batch_size` counts their rows."""
+    """A batch for an idle worker: these requests, most urgent first, on this subnet; `batch_size` counts their rows.
+
+    `plan_ns` is the profile's, whatever the worker's scale.
+    """
 
     worker: int
     subnet: Subnet
@@ -45,7 +50,11 @@ class Engine:
     """EDF queues, idle workers and decision tables of one policy on one profile of served subnets.
 
     No worker is idle until `restore` is called for it. After every event call `decide` with the event's time until it answers None
-    or Wait.
+    or Wait. A worker answers its batches in the order in which it was given them; one that is free before may be given the next.
+
+    A worker that is slower than its profile is planned with all latencies multiplied by its scale: of the idle workers the least
+    slowed comes first, then the lowest index. A head that is too late for a slowed worker, but not for a less slowed one that is
+    busy, waits for that one.
     """
 
     def __init__(self, profile: Profile, policy: Policy, late: str, workers: int) -> None:
@@ -58,10 +67,14 @@ class Engine:
         self._classes = classes((policy,), profile, workers, tuple(sorted({a for a in profile.accuracies if a is not None})))
         self._late = steps.LATE_RULES[late]
         self._places = Places(profile, workers, self._classes.tables)
-        self._queues, self._depth, self._tables = self._places.queues, self._places.depth, self._places.tables
+        self._queues, self._depth = self._places.queues, self._places.depth
         self._idle: steps.Heaps = [[]]
-        self._running: dict[int, list[Request]] = {}
+        self._running: dict[int, deque[list[Request]]] = {}
         self._live: set[int] = set()
+        self._scale = [AS_PLANNED] * workers
+        self._tables = [self._places.tables] * workers
+        self._least = AS_PLANNED
+        self._best = self._places.tables
         self._waiting: dict[int, Request] = {}
         self._deadline_ns: dict[int, int] = {}
         self._kind: dict[int, int] = {}
@@ -107,14 +120,17 @@ class Engine:
         """What to do now for the most urgent request: a batch for an idle worker, its removal, nothing until later, or nothing."""
         if not self._waiting or not self._idle[IDLE]:
             return None
+        scale, worker = steps.head(self._idle, IDLE)
         kind = steps.most_urgent(self._queues, len(self._queues))
         deadline_ns, id = steps.head(self._queues, kind)
-        rows, tables = self._rows[id], self._tables
+        rows, tables = self._rows[id], self._tables[worker]
         slack_ns, depth, live = deadline_ns - now_ns, self._depth[kind], len(self._live)
         choice = steps.decide(tables, self._late, kind, slack_ns, depth, rows, live, ROUTERS)
         if choice == steps.WAIT:
             return Wait(steps.wake_ns(tables, self._late, kind, slack_ns, deadline_ns, depth, live))
         if choice == steps.DROP:
+            if scale > self._least and steps.decide(self._best, self._late, kind, slack_ns, depth, rows, live, ROUTERS) != steps.DROP:
+                return None
             steps.dequeue(self._queues, self._depth, self._requests, kind)
             return Drop(self._forget(id))
         taken, rows = steps.take(self._queues, self._depth, self._requests, kind, tables.holds[choice], self._batch)
@@ -122,33 +138,67 @@ class Engine:
 
     def _dispatch(self, cell: int, batch: list[Request], rows: int) -> Dispatch:
         worker = steps.pop(self._idle, IDLE)
-        self._running[worker] = batch
+        self._running.setdefault(worker, deque()).append(batch)
         subnet = self._classes.subnet(cell)
-        return Dispatch(worker, subnet, self._classes.profile.accuracy(subnet), rows, batch, self._tables.plan_ns[cell])
+        return Dispatch(worker, subnet, self._classes.profile.accuracy(subnet), rows, batch, self._classes.tables.plan_ns[cell])
 
     def _forget(self, id: int) -> Request:
         del self._deadline_ns[id], self._kind[id], self._rows[id]
         return self._waiting.pop(id)
 
+    def free(self, worker: int) -> None:
+        """A worker may be given its next batch, although its last one is not answered yet."""
+        if not self._running[worker]:
+            raise LookupError(worker)
+        self._rests(worker)
+
     def complete(self, worker: int) -> None:
-        """A worker has finished its batch and is idle."""
-        del self._running[worker]
-        steps.push(self._idle, IDLE, worker, worker)
+        """A worker has answered the oldest of its batches; it is idle, unless it was given another since."""
+        self._running[worker].popleft()
+        if not self._running[worker]:
+            self._rests(worker)
+
+    def _rests(self, worker: int) -> None:
+        steps.discard(self._idle, IDLE, self._scale[worker], worker)  # who was free before its answer is idle already
+        steps.push(self._idle, IDLE, self._scale[worker], worker)
 
     def lose(self, worker: int) -> list[Request]:
-        """A worker is gone; its batch waits again, and is returned."""
+        """A worker is gone; all that it has not answered waits again, and is returned."""
         self._live.discard(worker)
-        steps.discard(self._idle, IDLE, worker, worker)
-        batch = self._running.pop(worker, [])
-        for request in batch:
+        steps.discard(self._idle, IDLE, self._scale[worker], worker)
+        lost = [request for batch in self._running.pop(worker, ()) for request in batch]
+        for request in lost:
             Engine.arrive(self, request)  # it comes back, which is no new event to whoever listens for arrivals
-        return batch
+        self._compare()
+        return lost
 
     def restore(self, worker: int) -> None:
         """A worker is there, and idle: a new one, or one that was lost."""
         if worker not in self._live:
             self._live.add(worker)
-            steps.push(self._idle, IDLE, worker, worker)
+            steps.push(self._idle, IDLE, self._scale[worker], worker)
+            self._compare()
+
+    def scale(self, worker: int, thousandths: int) -> None:
+        """A worker takes so many thousandths of what its profile plans, at least AS_PLANNED."""
+        idle = steps.discard(self._idle, IDLE, self._scale[worker], worker)
+        self._scale[worker] = thousandths
+        self._tables[worker] = self._places.scaled(self._scale)[thousandths]
+        if idle:
+            steps.push(self._idle, IDLE, thousandths, worker)
+        self._compare()
+
+    def _compare(self) -> None:
+        """Who of the live workers is least slowed."""
+        if self._live:
+            self._least, worker = min((self._scale[worker], worker) for worker in self._live)
+            self._best = self._tables[worker]
+
+    def hopeless(self, id: int, now_ns: int) -> bool:
+        """Whether a waiting request would be dropped if it were decided now, by the least slowed worker."""
+        kind, rows = self._kind[id], self._rows[id]
+        slack_ns, live = self._deadline_ns[id] - now_ns, max(1, len(self._live))
+        return steps.decide(self._best, self._late, kind, slack_ns, self._depth[kind], rows, live, ROUTERS) == steps.DROP
 
     def cancel(self, id: int) -> bool:
         """A waiting request is not wanted any more; whether it still waited."""

@@ -5,7 +5,10 @@ are. Besides the classes of accuracy floors there is one for each subnet that re
 one comes. With one subnet there is nothing to choose but the batch, so all policies are the same one there: the largest that fits.
 """
 
+from collections.abc import Collection
+
 from superserve_cli.core.nouns import Subnet
+from superserve_cli.engine.scaled import AS_PLANNED, multiplied
 from superserve_cli.engine.steps import Heaps, Ints, Tables
 from superserve_cli.policies import Policy, compile
 from superserve_cli.policies.greedy import largest_fitting
@@ -32,6 +35,8 @@ class Places:
         self.queues: Heaps = []
         self.depth: list[int] = []
         self.tables = tables._replace(first=self._first, last=self._last, fallback=self._fallback, slack_ns=self._slack_ns, cell=self._cell)
+        self._scaled: dict[int, Tables] = {AS_PLANNED: self.tables}
+        self._slacks: dict[int, list[int]] = {AS_PLANNED: self._slack_ns}
 
     def of(self, key: Class) -> int:
         """The place of a class, where its next request may wait; raises Unknown for a subnet that is not served."""
@@ -40,6 +45,17 @@ class Places:
             place = self._at[key] = self._vacant()
             self._first[place], self._last[place], self._fallback[place] = table
         return place
+
+    def scaled(self, scales: Collection[int]) -> dict[int, Tables]:
+        """The tables for workers of each of these scales; those of other scales are forgotten."""
+        wanted = {AS_PLANNED, *scales}
+        self._slacks = {scale: self._slacks.get(scale) or multiplied(self._slack_ns, scale) for scale in wanted}
+        self._scaled = {
+            scale: self._scaled.get(scale)
+            or self.tables._replace(slack_ns=self._slacks[scale], plan_ns=multiplied(self.tables.plan_ns, scale))
+            for scale in wanted
+        }
+        return self._scaled
 
     def _vacant(self) -> int:
         """A place that nobody waits at, a new one if there is none."""
@@ -63,7 +79,8 @@ class Places:
         at = self._profile.index(subnet) * len(self._profile.batch_sizes)
         table = compile(Policy(f"fixed:{subnet}", largest_fitting), self._profile.only({subnet}), self._workers)
         first = len(self._slack_ns)
-        self._slack_ns.extend(table.slack_ns)
+        for scale, slack_ns in self._slacks.items():
+            slack_ns.extend(multiplied(table.slack_ns, scale))
         for (cell,) in table.cells:  # whatever the depth
             self._cell.extend([at + cell if cell >= 0 else cell] * self._columns)
         return first, len(self._slack_ns), at

@@ -16,12 +16,13 @@ import pyarrow as pa
 from superserve_cli.core import files
 from superserve_cli.core.nouns import Request, Subnet
 from superserve_cli.engine.live import Dispatch, Drop, Engine, Wait
+from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.errors import BadFile, BadOption
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 
 SCHEMA: Final = "events/1"
-EVENTS: Final = ("arrive", "complete", "lose", "restore", "cancel")
+EVENTS: Final = ("arrive", "complete", "lose", "restore", "cancel", "free", "scale")
 ANSWERS: Final = ("dispatch", "drop", "wait", "nothing")
 NAMES: Final = EVENTS + ANSWERS
 _CODES: Final = {name: code for code, name in enumerate(NAMES)}
@@ -34,12 +35,14 @@ NUMBERS: Final = {
     "size": pa.int32(),
     "worker": pa.int32(),
     "until_ns": pa.int64(),
+    "scale": pa.int32(),
 }
 REQUIRED: Final = {"event": pa.string(), "time_ns": pa.int64(), "requests": pa.list_(pa.int64())}
 OPTIONAL: Final = {**NUMBERS, "min_accuracy": pa.float64(), "subnet": pa.string()}
 _NEEDS: Final = {
     "arrive": ("deadline_ns", "min_accuracy", "size"),
-    **dict.fromkeys(("complete", "lose", "restore"), ("worker",)),
+    **dict.fromkeys(("complete", "lose", "restore", "free"), ("worker",)),
+    "scale": ("worker", "scale"),
     **dict.fromkeys(("drop", "nothing"), ("asked_ns",)),
     "wait": ("asked_ns", "until_ns"),
     "dispatch": ("asked_ns", "worker", "subnet", "size"),
@@ -70,7 +73,7 @@ def decided(step: Dispatch | Drop | Wait | None) -> Decided:
 
 
 class Recorder(Engine):
-    """An engine that keeps every call and its answer, some 90 bytes a call; `now_ns` is when a call came, which no decision sees."""
+    """An engine that keeps every call and its answer, some 100 bytes a call; `now_ns` is when a call came, which no decision sees."""
 
     def __init__(self, profile: Profile, policy: Policy, late: str, workers: int, now_ns: Callable[[], int]) -> None:
         super().__init__(profile, policy, late, workers)
@@ -103,10 +106,20 @@ class Recorder(Engine):
         self._note(answer, ids, asked_ns=now_ns, worker=worker, subnet=subnet, size=size, until_ns=until_ns)
         return step
 
+    def free(self, worker: int) -> None:
+        """A worker may be given its next batch."""
+        self._note("free", worker=worker)
+        super().free(worker)
+
     def complete(self, worker: int) -> None:
-        """A worker is idle again."""
+        """A worker has answered a batch."""
         self._note("complete", worker=worker)
         super().complete(worker)
+
+    def scale(self, worker: int, thousandths: int) -> None:
+        """A worker is slower than planned, or not any more."""
+        self._note("scale", worker=worker, scale=thousandths)
+        super().scale(worker, thousandths)
 
     def lose(self, worker: int) -> list[Request]:
         """A worker is gone."""
@@ -133,12 +146,13 @@ class Recorder(Engine):
         size: int = ABSENT,
         worker: int = ABSENT,
         until_ns: int = ABSENT,
+        scale: int = ABSENT,
         subnet: Subnet | None = None,
         floor: float = np.nan,
     ) -> None:
         when_ns = self._now_ns() if time_ns is None else time_ns
         at = ABSENT if subnet is None else self._at[subnet]
-        self._tape.extend((_CODES[event], when_ns, asked_ns, deadline_ns, size, worker, until_ns, at, len(ids)))
+        self._tape.extend((_CODES[event], when_ns, asked_ns, deadline_ns, size, worker, until_ns, scale, at, len(ids)))
         self._floors.append(floor)
         self._ids.extend(ids)
 
@@ -238,8 +252,12 @@ def _tell(engine: Engine, row: Mapping[str, Any]) -> None:
         engine.arrive(_request(engine, row))
     elif event == "cancel":
         engine.cancel(row["requests"][0])
+    elif event == "scale":
+        if row["scale"] < AS_PLANNED:
+            raise LookupError
+        engine.scale(worker, row["scale"])
     else:
-        {"complete": engine.complete, "lose": engine.lose, "restore": engine.restore}[event](worker)
+        {"complete": engine.complete, "lose": engine.lose, "restore": engine.restore, "free": engine.free}[event](worker)
 
 
 def _request(engine: Engine, row: Mapping[str, Any]) -> Request:

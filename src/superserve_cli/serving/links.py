@@ -8,22 +8,33 @@ from superserve_cli.core.nouns import Subnet
 
 
 class Link(Protocol):
-    """A worker as its router sees it: at most one batch at a time; it reports to its `Listener`, never from within `start`."""
+    """A worker as its router sees it. It answers its batches in the order in which it got them, and is given one only when it is free.
 
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]]) -> None:
-        """Run the rows of some requests, in this order, as one batch. A worker that is gone reports its loss instead of raising."""
+    Free it is when it has been restored, when it says so, and when it has answered all that it was given. It reports to its
+    `Listener`, never from within `start`.
+    """
+
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]], plan_ns: int) -> None:
+        """Run the rows of some requests, in this order, as one batch, which should take `plan_ns`.
+
+        A worker that is gone reports its loss instead of raising; one that takes many times as long may be ended.
+        """
         ...
 
 
 class Listener(Protocol):
     """Whom a link reports to."""
 
-    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
-        """A batch is ready; `logits` may be reused once this returns."""
+    def free(self, worker: int) -> None:
+        """A worker may be given its next batch before it answers its last: that one would not be later for it than planned."""
         ...
 
-    def lost(self, worker: int) -> None:
-        """A worker has died, with the batch that it had."""
+    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
+        """A worker's oldest batch is ready; `logits` may be reused once this returns."""
+        ...
+
+    def lost(self, worker: int, reason: str = "ended") -> None:
+        """A worker is gone, with all that it has not answered; or it was already, and has failed to come back."""
         ...
 
     def restored(self, worker: int) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from superserve_cli.core.outcomes import STATUSES
+from superserve_cli.serving.worker_metrics import WorkerMetrics
 
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SLACK_SECONDS: Final = (0.0, *SECONDS)
@@ -58,6 +59,7 @@ class Metrics(Collector):
         self.decision = Histogram(DECISION_SECONDS)
         self.accuracy = Histogram(ACCURACIES)
         self.profile_error = Histogram(RATIOS)
+        self.workers = WorkerMetrics()
         self.depth: Callable[[], int] = int
         self.live: Callable[[], int] = int
         self._registry = CollectorRegistry()
@@ -85,3 +87,4 @@ class Metrics(Collector):
         yield self.profile_error.family("superserve_profile_error_ratio", "Observed time of inference / planned latency, by batch")
         yield GaugeMetricFamily("superserve_queue_depth", "Requests that wait", value=self.depth())
         yield GaugeMetricFamily("superserve_live_workers", "Workers that are up", value=self.live())
+        yield from self.workers.families()

@@ -1,6 +1,7 @@
 """Requests in, batches out: the engine with a clock, worker links and somebody to answer. One event at a time, on one event loop."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -24,6 +25,8 @@ LEAST_OVERHEAD_NS: Final = 20_000
 OVERHEAD_SHIFT: Final = 4
 """The overhead is an average in which each new batch weighs 1/16."""
 FADING_SHIFT: Final = 6
+MOST_LOSSES: Final = 2
+"""A request whose batch was lost so often may be the reason: it is not given to another worker."""
 
 
 class Answer(NamedTuple):
@@ -46,18 +49,19 @@ class Reply(Protocol):
         ...
 
     def refused(self, refusal: Refusal) -> None:
-        """Nobody will: it was dropped, or no worker is left."""
+        """Nobody will: it was dropped, or no worker is left, or too many were lost with it."""
         ...
 
 
 class _Waiting:
-    __slots__ = ("gone", "reply", "request", "rows")
+    __slots__ = ("gone", "losses", "reply", "request", "rows")
 
     def __init__(self, request: Request, rows: NDArray[Any], reply: Reply) -> None:
         self.request = request
         self.rows = rows
         self.reply = reply
         self.gone = False
+        self.losses = 0
 
 
 class _Running(NamedTuple):
@@ -87,7 +91,7 @@ class Router:
         self.statistics = Statistics(time.time_ns() - clock.now_ns())
         self._arrivals = 0
         self._waiting: dict[int, _Waiting] = {}
-        self._running: dict[int, _Running] = {}
+        self._running: list[deque[_Running]] = [deque() for _ in links]
         self._wakes_ns = NEVER
         self.overhead_ns = FIRST_OVERHEAD_NS
         self.closed = False
@@ -154,29 +158,53 @@ class Router:
 
     def restored(self, worker: int) -> None:
         """A worker is warm and idle."""
+        self.metrics.workers.restored(worker)
         self._engine.restore(worker)
+        self._decide(self._now_ns())
+
+    def free(self, worker: int) -> None:
+        """A worker may be given its next batch before it answers its last."""
+        self._engine.free(worker)
         self._decide(self._now_ns())
 
     def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
         """A batch is ready: the worker gets its next one before the clients get their answers."""
         now_ns = self._now_ns()
-        running = self._running.pop(worker)
+        running = self._running[worker].popleft()
         logits = logits.copy()  # the next batch will overwrite it
         self._learn_overhead(now_ns - running.start_ns - compute_ns)
         self._engine.complete(worker)
         self._decide(now_ns)
         self._answer(running, logits, compute_ns, now_ns)
 
-    def lost(self, worker: int) -> None:
-        """A worker has died: its batch waits again; when it was the last one, nobody need wait any longer."""
-        running = self._running.pop(worker, None)
+    def lost(self, worker: int, reason: str = "ended") -> None:
+        """A worker is gone: its batches wait again; when it was the last one, nobody need wait any longer."""
+        self.metrics.workers.lost(worker, reason)
+        batches, self._running[worker] = self._running[worker], deque()
         self._engine.lose(worker)
-        for waiting in running.waiting if running else ():
-            if waiting.gone:
-                self.cancel(waiting.request.id)
+        for running in batches:
+            for waiting in running.waiting:
+                self._again(waiting)
         if not self._engine.live:
             self.fail_all()
         self._decide(self._now_ns())
+
+    def _again(self, waiting: _Waiting) -> None:
+        """A request was lost with its worker: it waits again, if anybody waits for it, there is time, and it is not to blame."""
+        id = waiting.request.id
+        waiting.losses += 1
+        if waiting.gone:
+            self.cancel(id)
+        elif waiting.losses >= MOST_LOSSES:
+            self._give_up(waiting, FAILED, Failed(f"{MOST_LOSSES} workers were lost while they ran it"))
+        elif self._engine.hopeless(id, self._now_ns() + self.overhead_ns):
+            self._give_up(waiting, DROPPED, TooLate("dropped: its worker was lost, and the deadline could not be met any more"))
+
+    def _give_up(self, waiting: _Waiting, status: int, refusal: Refusal) -> None:
+        """Whoever waits in the queue is told at once."""
+        if self._engine.cancel(waiting.request.id):
+            self._end(waiting.request, self._now_ns(), status)
+            waiting.reply.refused(refusal)
 
     def _learn_overhead(self, observed_ns: int) -> None:
         # one long pause of the machine is no hand-over: it counts as twice the average at most
@@ -203,8 +231,8 @@ class Router:
 
     def _dispatch(self, step: Dispatch, now_ns: int) -> None:
         waiting = [self._waiting[request.id] for request in step.requests]
-        self._links[step.worker].start(step.subnet, [one.rows for one in waiting])
-        self._running[step.worker] = _Running(step, waiting, now_ns, self._now_ns() - now_ns)
+        self._links[step.worker].start(step.subnet, [one.rows for one in waiting], step.plan_ns)
+        self._running[step.worker].append(_Running(step, waiting, now_ns, self._now_ns() - now_ns))
         metrics = self.metrics
         metrics.dispatches[step.subnet, step.batch_size] += 1
         metrics.slack.observe((step.requests[0].deadline_ns - now_ns) / NS_PER_S)
@@ -233,6 +261,7 @@ class Router:
         self.metrics.compute.observe(compute_ns / NS_PER_S)
         self.metrics.profile_error.observe(compute_ns / step.plan_ns)
         self._count(running, compute_ns, now_ns)
+        self.metrics.workers.ran(step.worker, start_ns, now_ns)
         at = 0
         for one in running.waiting:
             request = one.request
@@ -260,10 +289,8 @@ class Router:
 
     def fail_all(self) -> None:
         """Everybody who still waits in the queue is told that nobody will come."""
-        for id, waiting in list(self._waiting.items()):
-            if self._engine.cancel(id):
-                self._end(waiting.request, self._now_ns(), FAILED)
-                waiting.reply.refused(Failed("the last worker was lost"))
+        for waiting in list(self._waiting.values()):
+            self._give_up(waiting, FAILED, Failed("the last worker was lost"))
 
     def _end(self, request: Request, now_ns: int, status: int) -> None:
         self._waiting.pop(request.id, None)

@@ -139,9 +139,8 @@ class Server:
         while router.pending and self._clock.now_ns() < until_ns:
             await asyncio.sleep(DRAIN_STEP_S)
         if router.pending:
-            for i, worker in enumerate(self._workers):
-                worker.stop()
-                router.lost(i)
+            for i in range(len(self._workers)):
+                router.lost(i, "stopping")
         until_ns = self._clock.now_ns() + round(FLUSH_S * NS_PER_S)
         while self._site.connections and self._clock.now_ns() < until_ns:
             await asyncio.sleep(DRAIN_STEP_S)

@@ -83,7 +83,7 @@ class ProcessWorker:
 
     # what the router does
 
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]]) -> None:
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]], plan_ns: int) -> None:
         """Copy the rows into the shared area and have them run."""
         assert self._area is not None
         at = 0

@@ -45,16 +45,19 @@ class SleepWorker:
 class SleepLink:
     """A router's link to a worker that only lets a clock pass; with a virtual clock, a server without real time.
 
-    `overhead_ns` is what handing a batch over takes beside its planned latency.
+    `overhead_ns` is what handing a batch over takes beside its planned latency. A worker with a `tail_ns` is free so long before it
+    answers. `slowness` is how much longer than planned it takes, and may change.
     """
 
-    def __init__(self, index: int, profile: Profile, clock: Clock, overhead_ns: int = 0) -> None:
+    def __init__(self, index: int, profile: Profile, clock: Clock, overhead_ns: int = 0, tail_ns: int = 0) -> None:
         self._index = index
         self._profile = profile
         self._clock = clock
         self._overhead_ns = overhead_ns
+        self._tail_ns = tail_ns
         self._lives = 0
         self._listener: Listener | None = None
+        self.slowness = 1.0
         self.started: list[tuple[Subnet, int]] = []
 
     def report_to(self, listener: Listener) -> None:
@@ -62,28 +65,34 @@ class SleepLink:
         self._listener = listener
         listener.restored(self._index)
 
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]]) -> None:
-        """Be done when the planned time has passed, unless it dies before."""
+    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]], plan_ns: int) -> None:
+        """Be done when its time has passed, unless it dies before."""
         rows = np.concatenate(batch)
         self.started.append((subnet, len(rows)))
-        plan_ns = self._profile.plan_ns(subnet, len(rows))
+        takes_ns = round(self._profile.plan_ns(subnet, len(rows)) * self.slowness)
         life = self._lives
-        self._clock.call_later(plan_ns + self._overhead_ns, lambda: self._done(life, rows, plan_ns))
+        if self._tail_ns:
+            self._clock.call_later(takes_ns + self._overhead_ns - self._tail_ns, lambda: self._free(life))
+        self._clock.call_later(takes_ns + self._overhead_ns, lambda: self._done(life, rows, takes_ns))
 
-    def die(self) -> None:
-        """Lose the batch that runs."""
+    def die(self, reason: str = "ended") -> None:
+        """Lose what it has not answered."""
         assert self._listener is not None
         self._lives += 1
-        self._listener.lost(self._index)
+        self._listener.lost(self._index, reason)
 
     def revive(self) -> None:
         """Be there again."""
         assert self._listener is not None
         self._listener.restored(self._index)
 
-    def _done(self, life: int, rows: NDArray[Any], plan_ns: int) -> None:
+    def _free(self, life: int) -> None:
         if life == self._lives and self._listener is not None:
-            self._listener.done(self._index, answer(rows), plan_ns)
+            self._listener.free(self._index)
+
+    def _done(self, life: int, rows: NDArray[Any], compute_ns: int) -> None:
+        if life == self._lives and self._listener is not None:
+            self._listener.done(self._index, answer(rows), compute_ns)
 
 
 def make(profile: str, shape: Sequence[int], name: str = "sleeper") -> tuple[SleepWorker, Model]:
