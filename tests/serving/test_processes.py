@@ -36,7 +36,7 @@ class News:
         self.queue.put_nowait(("free", worker))
 
     def lost(self, worker: int, reason: str = "ended") -> None:
-        self.queue.put_nowait(("lost", worker))
+        self.queue.put_nowait(("lost", worker, reason))
 
     def restored(self, worker: int) -> None:
         self.queue.put_nowait(("restored", worker))
@@ -52,9 +52,9 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
     return Order("superserve_cli.serving.workers.sleep:make", {"profile": str(profile), "shape": [3]})
 
 
-def with_worker(order: Order, talk: Callable[[ProcessWorker], Awaitable[None]], hung_s: float = 60) -> None:
+def with_worker(order: Order, talk: Callable[[ProcessWorker], Awaitable[None]], hung_ns: int | None = None) -> None:
     async def run() -> None:
-        worker = ProcessWorker(3, order, hung_s)
+        worker = ProcessWorker(3, order, hung_ns)
         try:
             await asyncio.wait_for(talk(worker), 120)
         finally:
@@ -85,7 +85,7 @@ def test_a_worker_introduces_itself_runs_a_batch_comes_back_from_the_dead_and_le
         assert compute_ns >= 3_000_000
         pids.append(pid_of(worker))
         os.kill(pids[0], signal.SIGKILL)
-        assert await news.next() == ("lost", 3)
+        assert await news.next() == ("lost", 3, "exited")
         worker.start("small", [ROWS[:1]], PLAN_NS)  # nobody is there: no news of it, and no exception
         assert await news.next() == ("restored", 3)
         pids.append(pid_of(worker))
@@ -108,10 +108,10 @@ def test_a_worker_that_hangs_is_ended_and_started_again(order: Order) -> None:
         assert await news.next() == ("restored", 3)
         os.kill(pid_of(worker), signal.SIGSTOP)
         worker.start("small", [ROWS], PLAN_NS)
-        assert await news.next() == ("lost", 3)
+        assert await news.next() == ("lost", 3, "hung")
         assert await news.next() == ("restored", 3)
 
-    with_worker(order, talk, hung_s=0.1)
+    with_worker(order, talk, hung_ns=100_000_000)
 
 
 def test_what_a_worker_complains_about_is_told_to_the_user(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_worker_of_words_and_one_on_onnx_runtime_answer_alike_and_come_back_fr
         worker.start("d3", [rows[:1], rows[1:]], PLAN_NS)
         answers.append((await news.next())[2])
         os.kill(pid_of(worker), signal.SIGKILL)
-        assert await news.next() == ("lost", 3)
+        assert await news.next() == ("lost", 3, "exited")
         assert await news.next() == ("restored", 3)
         worker.start("d3", [rows], PLAN_NS)
         assert np.array_equal((await news.next())[2], answers[-1])

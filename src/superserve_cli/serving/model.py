@@ -89,10 +89,14 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a worker says of itself when it has loaded: its model, and where its latencies come from (`Worker.describe`)."""
+    """What a worker says of itself when it has loaded.
+
+    That is its model, where its latencies come from (`Worker.describe`), and how many batches it can hold at once.
+    """
 
     model: Model
     hardware: Mapping[str, Any] = field(default_factory=dict)
+    slots: int = 1
 
 
 def _only(inputs: Sequence[Tensor]) -> Tensor:

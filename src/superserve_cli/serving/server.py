@@ -49,7 +49,9 @@ OTHER_FILES: Final = 256
 class Settings:
     """What a server is to do: one worker per order; `profile` holds the served subnets only.
 
-    It may `record` what becomes of each request, and all `events` of its engine with the decisions, and have the `fixtures` beside.
+    It may `record` what becomes of each request, and all `events` of its engine with the decisions, and have the `fixtures` beside. A
+    worker that keeps a batch for longer than `hung_ns` is ended (by default ten times what is planned, and a second); `drift_guard`
+    plans slow ones as slow.
     """
 
     orders: Sequence[Order]
@@ -64,6 +66,8 @@ class Settings:
     events: bool = False
     longest_drain_s: float = LONGEST_DRAIN_S
     fixtures: bool = False
+    hung_ns: int | None = None
+    drift_guard: bool = True
 
 
 class Server:
@@ -109,7 +113,7 @@ class Server:
         """Start the workers, have them warm up, and serve; raises what hinders them."""
         settings, profile = self._settings, self._settings.profile
         log.info("event=loading workers=%d subnets=%d url=%s", len(settings.orders), len(profile.subnets), self.url)
-        self._workers = [ProcessWorker(i, order) for i, order in enumerate(settings.orders)]
+        self._workers = [ProcessWorker(i, order, settings.hung_ns) for i, order in enumerate(settings.orders)]
         self.hellos = [await worker.introduced() for worker in self._workers]
         model = self.hellos[0].model
         self._desk.most_body_bytes = self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
@@ -139,6 +143,8 @@ class Server:
         while router.pending and self._clock.now_ns() < until_ns:
             await asyncio.sleep(DRAIN_STEP_S)
         if router.pending:
+            for worker in self._workers:
+                worker.leave()
             for i in range(len(self._workers)):
                 router.lost(i, "stopping")
         until_ns = self._clock.now_ns() + round(FLUSH_S * NS_PER_S)
@@ -149,6 +155,8 @@ class Server:
         """End the workers."""
         if self._listening is not None:
             self._listening.close()
+        for worker in self._workers:
+            worker.leave()
         for worker in self._workers:
             worker.stop()
 

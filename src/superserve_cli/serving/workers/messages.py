@@ -1,35 +1,35 @@
-"""What a router and a worker process tell each other, over a socket that keeps message boundaries, and the memory they share.
+"""What a router and a worker process tell each other before batches, over a socket that keeps message boundaries.
 
     router                                     process
     Order: what to make, with what         ->
                                            <-  Hello, or a Complaint
     Plan: what to serve                    ->
                                            <-  ready, or a Complaint
-    JOB: subnet, rows (tensors in the area) ->
-                                           <-  DONE: when it began and how long it took (logits in the area)
+    jobs (turns.py), tensors in the ring   ->
+                                           <-  reports (turns.py), logits in the ring
 
-Whoever sees the other end closed knows that the other process is gone.
+Whoever sees the other end closed knows that the other process is gone. What comes from there is checked before it is believed.
 """
 
 import json
-import mmap
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import prod
 from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet
 from superserve_cli.serving.model import DATATYPE, Hello, Model
 from superserve_cli.serving.tensors import DTYPES
 
-JOB: Final = struct.Struct("<II")
-DONE: Final = struct.Struct("<qq")
 READY: Final = b"ready"
 MOST_BYTES: Final = 128 * 1024
 """The longest message: a Plan with the subnets of a large front."""
+MOST_SLOTS: Final = 8
+PAGE: Final = 4096
+
+
+class Malformed(Exception):
+    """The other process sent something that it must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +63,36 @@ class Complaint:
 
 def encode_hello(hello: Hello) -> bytes:
     """The message."""
-    return json.dumps({"model": asdict(hello.model), "hardware": dict(hello.hardware)}).encode()
+    return json.dumps({"model": asdict(hello.model), "hardware": dict(hello.hardware), "slots": hello.slots}).encode()
 
 
 def decode_hello(message: bytes) -> Hello | Complaint:
-    """What a process answers to an order."""
-    said = json.loads(message)
-    if "complaint" in said:
-        return Complaint(**said["complaint"])
-    model = said["model"]
-    return Hello(Model(**{**model, "shape": tuple(model["shape"]), "vocabulary": tuple(model["vocabulary"])}), said["hardware"])
+    """What a process answers to an order or to a plan; raises Malformed."""
+    try:
+        said = json.loads(message)
+        if "complaint" in said:
+            return Complaint(**{name: str(text) for name, text in said["complaint"].items()})
+        model = said["model"]
+        lists = {name: _whole(model[name]) for name in ("shape", "vocabulary")}
+        hello = Hello(Model(**{**model, **lists}), dict(said["hardware"]), said["slots"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Malformed(f"no hello: {error!r}") from None
+    if not _sane(hello):
+        raise Malformed(f"a hello that cannot be: {hello}")
+    return hello
+
+
+def _whole(numbers: Any) -> tuple[int, ...]:
+    if not all(type(number) is int and number > 0 for number in numbers):
+        raise ValueError(f"sizes {numbers!r}")
+    return tuple(numbers)
+
+
+def _sane(hello: Hello) -> bool:
+    model = hello.model
+    texts = isinstance(model.name, str) and isinstance(model.hash, str) and isinstance(model.task, str | None)
+    numbers = type(model.classes) is int and model.classes > 0 and type(hello.slots) is int and 1 <= hello.slots <= MOST_SLOTS
+    return texts and numbers and isinstance(model.seed, int | None) and isinstance(model.datatype, str) and model.datatype in DTYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,7 @@ class Plan:
     shape: tuple[int, ...]
     classes: int
     datatype: str = DATATYPE
+    slots: int = 1
 
     def encode(self) -> bytes:
         """The message."""
@@ -97,22 +118,20 @@ class Plan:
         return cls(**{**said, **lists})
 
     @property
-    def input_bytes(self) -> int:
-        """How much memory the rows of one batch take."""
-        return DTYPES[self.datatype].itemsize * max(self.batch_sizes) * int(np.prod(self.shape))
+    def largest(self) -> int:
+        """The most rows of a batch."""
+        return max(self.batch_sizes)
 
     @property
-    def area_bytes(self) -> int:
-        """How much memory one batch and its answer take."""
-        return self.input_bytes + DTYPES[DATATYPE].itemsize * max(self.batch_sizes) * self.classes
+    def input_bytes(self) -> int:
+        """How much memory the rows of one batch take."""
+        return _pages(DTYPES[self.datatype].itemsize * self.largest * prod(self.shape))
+
+    @property
+    def slot_bytes(self) -> int:
+        """How much memory one batch and its answer take, in whole pages."""
+        return self.input_bytes + _pages(DTYPES[DATATYPE].itemsize * self.largest * self.classes)
 
 
-class Area:
-    """The shared memory of one worker: inputs (largest batch, *shape) of the model's own datatype, logits (largest batch, classes)."""
-
-    def __init__(self, descriptor: int, plan: Plan) -> None:
-        # anonymous memory behind a descriptor: nothing is left over however the processes end
-        memory = mmap.mmap(descriptor, plan.area_bytes)
-        rows, split = max(plan.batch_sizes), plan.input_bytes
-        self.inputs: NDArray[Any] = np.frombuffer(memory, np.uint8)[:split].view(DTYPES[plan.datatype]).reshape(rows, *plan.shape)
-        self.logits: NDArray[np.float32] = np.frombuffer(memory, np.float32, offset=split).reshape(rows, plan.classes)
+def _pages(size: int) -> int:
+    return -(-size // PAGE) * PAGE

@@ -6,36 +6,46 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from superserve_cli.core.nouns import Subnet
-from superserve_cli.errors import SuperserveError
+from superserve_cli.core.nouns import NS_PER_S, Subnet
+from superserve_cli.errors import BadOption, SuperserveError
 from superserve_cli.serving.links import Listener
 from superserve_cli.serving.model import Hello
-from superserve_cli.serving.workers.messages import DONE, JOB, MOST_BYTES, READY, Area, Complaint, Order, Plan, decode_hello
+from superserve_cli.serving.workers import ring
+from superserve_cli.serving.workers.backoff import Backoff
+from superserve_cli.serving.workers.messages import MOST_BYTES, READY, Complaint, Malformed, Order, Plan, decode_hello
+from superserve_cli.serving.workers.ring import Slot
+from superserve_cli.serving.workers.turns import JOB, NEVER, REPORT, RouterTurns
 
 log = logging.getLogger("superserve.worker")
 
-FIRST_BACKOFF_S: Final = 0.5
-LONGEST_BACKOFF_S: Final = 30.0
 PATIENCE_S: Final = 5.0
 """How long a process may take to end by itself before it is killed."""
 REAP_STEP_S: Final = 0.01
-HUNG_S: Final = 60.0
+HUNG_PLANS: Final = 10
+LEAST_HUNG_NS: Final = NS_PER_S
+"""A batch that takes longer than ten times its plan, and than a second, does not come any more."""
+LEAST_START_S: Final = 60.0
+START_TIMES: Final = 10
+"""A restart that takes longer than ten times the first start, and than a minute, hangs."""
 STDERR: Final = 2
 
 
 class ProcessWorker:
     """One worker process. A process that ends is started again, later after each failure, and brought to where the last one was.
 
-    One that keeps a batch for longer than `hung_s` seconds is ended.
+    It is ended when it keeps a batch for longer than `hung_ns` (by default, ten times what is planned, and a second), when it sends
+    what it must not, and when a restart of it takes ten times as long as its first start.
     """
 
-    def __init__(self, index: int, order: Order, hung_s: float = HUNG_S) -> None:
+    def __init__(self, index: int, order: Order, hung_ns: int | None = None) -> None:
         self._index = index
         self._order = order
         self._loop = asyncio.get_running_loop()
@@ -45,13 +55,18 @@ class ProcessWorker:
         self._listener: Listener | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._memory = os.memfd_create(f"superserve_{os.getpid()}_{index}")
-        self._area: Area | None = None
+        self._memory = ring.create(index)
+        self._slots: list[Slot] = []
+        self._turns = RouterTurns(1)
         self._subnets: dict[Subnet, int] = {}
-        self._backoff_s = FIRST_BACKOFF_S
-        self._hung_s = hung_s
-        self._busy_since: float | None = None
+        self._backoff = Backoff()
+        self._hung_ns = hung_ns
+        self._watch: asyncio.TimerHandle | None = None
+        self._starting: asyncio.TimerHandle | None = None
+        self._since_s = self._first_start_s = 0.0
         self._up = self._was_warm = self._stopped = False
+        self.begun_ns = 0
+        """When the inference of the batch that was answered last began, by the machine's monotonic clock."""
         self._spawn()
 
     @property
@@ -66,10 +81,12 @@ class ProcessWorker:
         return await self._hello
 
     async def warmed(self, plan: Plan) -> None:
-        """Have it warm up and wait until it has."""
-        self._plan = plan
-        os.ftruncate(self._memory, plan.area_bytes)
-        self._area = Area(self._memory, plan)
+        """Have it warm up and wait until it has; raises the SuperserveError that it ran into."""
+        self._plan = plan = replace(plan, slots=self._hello.result().slots)
+        if len(plan.encode()) > MOST_BYTES:
+            raise BadOption(f"{len(plan.subnets)} subnets are more than a worker can be told of", hint="serve fewer: --subnets ID,ID,...")
+        ring.allot(self._memory, plan)
+        self._slots = ring.attach(self._memory, plan)
         self._subnets = {subnet: i for i, subnet in enumerate(plan.subnets)}
         self._send(plan.encode())
         await self._warm
@@ -77,29 +94,36 @@ class ProcessWorker:
     def report_to(self, listener: Listener) -> None:
         """From now on the worker serves: whoever listens hears that it is there."""
         self._listener = listener
-        self._watch()
         if self._up:
             listener.restored(self._index)
 
     # what the router does
 
     def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]], plan_ns: int) -> None:
-        """Copy the rows into the shared area and have them run."""
-        assert self._area is not None
-        at = 0
+        """Copy the rows into the next slot and have them run."""
+        if not self._up:
+            return
+        now_ns = time.monotonic_ns()
+        inputs, at = self._slots[self._turns.slot].inputs, 0
         for rows in batch:
-            self._area.inputs[at : at + len(rows)] = rows
-            at += len(rows)
-        self._busy_since = self._loop.time()
-        self._send(JOB.pack(self._subnets[subnet], at))
+            end = at + len(rows)
+            inputs[at:end] = rows
+            at = end
+        bound_ns = max(LEAST_HUNG_NS, HUNG_PLANS * plan_ns) if self._hung_ns is None else self._hung_ns
+        self._send(JOB.pack(*self._turns.hand(self._subnets[subnet], at, now_ns, bound_ns)))
+        self._watch_until(self._turns.due_ns, now_ns)
+
+    def leave(self) -> None:
+        """Hear no more of the process, which ends when it sees the socket closed."""
+        self._stopped = True
+        self._hang_up()
 
     def stop(self) -> None:
         """End the process: it leaves when it sees the socket closed, and is killed when it does not."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self._hang_up()
-        os.close(self._memory)
+        self.leave()
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
         if self._process is None:
             return
         try:
@@ -108,7 +132,7 @@ class ProcessWorker:
             self._process.kill()
             self._process.wait()
 
-    # what happens
+    # a life
 
     def _spawn(self) -> None:
         if self._stopped:
@@ -121,6 +145,9 @@ class ProcessWorker:
             self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(), self._memory), stdout=STDERR, process_group=0)
         self._control = ours
         self._loop.add_reader(ours, self._readable)
+        self._since_s = self._loop.time()
+        if self._was_warm:
+            self._starting = self._loop.call_later(max(LEAST_START_S, START_TIMES * self._first_start_s), self._end, "stuck")
         self._send(self._order.encode())
 
     def _send(self, message: bytes) -> None:
@@ -130,26 +157,40 @@ class ProcessWorker:
             self._control.send(message)
 
     def _readable(self) -> None:
-        assert self._control is not None
+        if self._control is None:
+            return
         try:
-            message = self._control.recv(MOST_BYTES)
+            message = self._control.recv(REPORT.size + 1 if self._up else MOST_BYTES + 1)
+        except BlockingIOError:
+            return
         except ConnectionResetError:
             message = b""
         if not message:
-            self._died()
-        elif self._up:
-            self._done(message)
-        elif message == READY:
+            self._end("exited")
+            return
+        try:
+            self._hear(message)
+        except Malformed as error:
+            log.error("event=worker_malformed worker=%d pid=%d message=%s", self._index, self.pid, error)
+            self._end("malformed")
+
+    def _hear(self, message: bytes) -> None:
+        if self._up:
+            self._report(message)
+        elif message == READY and self._plan is not None and self._hello.done():
             self._ready()
         else:
             self._said(decode_hello(message))
 
-    def _done(self, message: bytes) -> None:
-        assert self._area is not None
-        assert self._listener is not None
-        self._busy_since = None
-        _, compute_ns = DONE.unpack(message)
-        self._listener.done(self._index, self._area.logits, compute_ns)
+    def _report(self, message: bytes) -> None:
+        done = self._turns.read(message, time.monotonic_ns())
+        if self._listener is None:
+            return
+        if done is None:
+            self._listener.free(self._index)
+        else:
+            self.begun_ns = done.begun_ns
+            self._listener.done(self._index, self._slots[done.slot].logits[: done.rows], done.took_ns)
 
     def _said(self, hello: Hello | Complaint) -> None:
         if isinstance(hello, Complaint):
@@ -158,17 +199,83 @@ class ProcessWorker:
             self._fail(SuperserveError(hello.message, hello.hint))
         elif not self._hello.done():
             self._hello.set_result(hello)
-        elif self._plan is not None:
+        elif self._plan is None or (hello.model, hello.slots) != (self._hello.result().model, self._plan.slots):
+            raise Malformed(f"a hello of another model: {hello.model}")
+        else:
             self._send(self._plan.encode())
 
     def _ready(self) -> None:
+        assert self._plan is not None
+        now_s = self._loop.time()
+        self._calm(self._starting)
+        if not self._was_warm:
+            self._first_start_s = now_s - self._since_s
+        self._turns = RouterTurns(self._plan.slots)
         self._up = self._was_warm = True
-        self._backoff_s = FIRST_BACKOFF_S
+        self._since_s = now_s
         if not self._warm.done():
             self._warm.set_result(None)
         if self._listener is not None:
             log.warning("event=worker_restored worker=%d pid=%d", self._index, self.pid)
             self._listener.restored(self._index)
+
+    # its end
+
+    def _watch_until(self, due_ns: int, now_ns: int) -> None:
+        """One timer is enough, as long as it does not come too late for any batch."""
+        due_s = self._loop.time() + (due_ns - now_ns) / NS_PER_S
+        if self._watch is not None and self._watch.when() > due_s:
+            self._calm(self._watch)
+            self._watch = None
+        if self._watch is None:
+            self._watch = self._loop.call_at(due_s, self._look)
+
+    def _look(self) -> None:
+        """Has the oldest batch its answer? Its report may have come while the loop was busy."""
+        self._watch = None
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._turns.due_ns:
+            self._readable()
+        if not self._up or (due_ns := self._turns.due_ns) == NEVER:
+            return
+        if now_ns < due_ns:
+            self._watch_until(due_ns, now_ns)
+            return
+        log.error("event=worker_hung worker=%d pid=%d", self._index, self.pid)
+        self._end("hung")
+
+    def _end(self, reason: str) -> None:
+        """A life is over: whoever listens hears of it at once, even when the process takes its time to end."""
+        served_s = self._loop.time() - self._since_s if self._up else 0.0
+        self._up = False
+        self._hang_up()
+        assert self._process is not None
+        if reason != "exited":
+            self._process.kill()
+        if self._was_warm:
+            if self._listener is not None:
+                self._listener.lost(self._index, reason)
+            delay_s = self._backoff.lost(served_s)
+        else:
+            delay_s = 0.0
+        self._reap(reason, delay_s, self._loop.time() + PATIENCE_S)
+
+    def _reap(self, reason: str, delay_s: float, kill_s: float) -> None:
+        """Wait for the end of the process without blocking the loop; then try again with a new one."""
+        if self._stopped or self._process is None:
+            return
+        if (code := self._process.poll()) is None:
+            if self._loop.time() >= kill_s:
+                self._process.kill()
+            self._loop.call_later(REAP_STEP_S, self._reap, reason, delay_s, kill_s)
+            return
+        why = f"worker {self._index} {'ended with' if reason == 'exited' else f'was ended ({reason}),'} code {code} before it was ready"
+        self._fail(SuperserveError(why, hint="its own output above says why"))
+        if self._was_warm:
+            level, event = (logging.ERROR, "worker_crash_loop") if self._backoff.loops else (logging.WARNING, "worker_lost")
+            said = self._index, reason, code, self._backoff.failures, delay_s
+            log.log(level, "event=%s worker=%d reason=%s exit_code=%d failures=%d restart_in_s=%g", event, *said)
+            self._loop.call_later(delay_s, self._spawn)
 
     def _fail(self, error: SuperserveError) -> None:
         for future in (self._hello, self._warm):
@@ -176,40 +283,15 @@ class ProcessWorker:
                 future.set_exception(error)
                 future.exception()  # seen: the first that waits raises it, the other need not be waited for
 
-    def _died(self) -> None:
-        was_up, self._up = self._up, False
-        self._busy_since = None
-        self._hang_up()
-        if was_up and self._listener is not None:
-            self._listener.lost(self._index)
-        self._reap(self._loop.time() + PATIENCE_S)
-
-    def _reap(self, until: float) -> None:
-        """Wait for the end of a process that has closed its socket, without blocking the loop; then try again with a new one."""
-        if self._stopped or self._process is None:
-            return
-        if self._process.poll() is None and self._loop.time() < until:
-            self._loop.call_later(REAP_STEP_S, self._reap, until)
-            return
-        self._process.kill()
-        code = self._process.wait()
-        early = SuperserveError(f"worker {self._index} ended with code {code} before it was ready", hint="its own output above says why")
-        self._fail(early)
-        if self._was_warm:
-            log.warning("event=worker_lost worker=%d exit_code=%d restart_in_s=%g", self._index, code, self._backoff_s)
-            self._loop.call_later(self._backoff_s, self._spawn)
-            self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
-
-    def _watch(self) -> None:
-        if self._stopped:
-            return
-        if self._busy_since is not None and self._loop.time() - self._busy_since > self._hung_s and self._process is not None:
-            log.error("event=worker_hung worker=%d pid=%d after_s=%g", self._index, self._process.pid, self._hung_s)
-            self._process.kill()
-        self._loop.call_later(self._hung_s / 4, self._watch)
-
     def _hang_up(self) -> None:
+        self._calm(self._watch)
+        self._calm(self._starting)
+        self._watch = self._starting = None
         if self._control is not None:
             self._loop.remove_reader(self._control)
             self._control.close()
             self._control = None
+
+    def _calm(self, timer: asyncio.TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,39 @@ class SleepWorker:
     def describe(self) -> Mapping[str, Any]:
         """Its latencies come from a table."""
         return {"device": "sleep", "threads": 1}
+
+
+class OverlappingSleeper(SleepWorker):
+    """A sleeper whose device begins a batch as soon as it is through with the one before, and answers `tail_s` later."""
+
+    def __init__(self, profile: Profile, tail_s: float) -> None:
+        super().__init__(profile)
+        self.slots = 2
+        self._tail_s = tail_s
+        self._through_s = 0.0
+
+    def begin(self, subnet: Subnet, batch: NDArray[Any]) -> "Doze":
+        """Queue a batch on the device."""
+        takes_s = self._profile.plan_ns(subnet, len(batch)) / NS_PER_S
+        self._through_s = max(time.monotonic(), self._through_s) + takes_s - self._tail_s
+        return Doze(batch, self._through_s, self._through_s + self._tail_s)
+
+
+class Doze(NamedTuple):
+    """A batch of an overlapping sleeper: when its device is through with it, and when its answer is there."""
+
+    batch: NDArray[Any]
+    through_s: float
+    done_s: float
+
+    def free(self) -> None:
+        """Sleep until the device is through."""
+        time.sleep(max(0.0, self.through_s - time.monotonic()))
+
+    def result(self) -> NDArray[np.float32]:
+        """Sleep until the answer is there."""
+        time.sleep(max(0.0, self.done_s - time.monotonic()))
+        return answer(self.batch)
 
 
 class SleepLink:
@@ -95,7 +128,8 @@ class SleepLink:
             self._listener.done(self._index, answer(rows), compute_ns)
 
 
-def make(profile: str, shape: Sequence[int], name: str = "sleeper") -> tuple[SleepWorker, Model]:
-    """A sleeper that pretends to hold the subnets of a profile file."""
+def make(profile: str, shape: Sequence[int], name: str = "sleeper", tail_s: float = 0.0) -> tuple[SleepWorker, Model]:
+    """A sleeper that pretends to hold the subnets of a profile file; with a tail, one that takes the next batch before it answers."""
     measured = load(profile)
-    return SleepWorker(measured), Model(name, "none", tuple(shape), CLASSES)
+    worker = OverlappingSleeper(measured, tail_s) if tail_s else SleepWorker(measured)
+    return worker, Model(name, "none", tuple(shape), CLASSES)
