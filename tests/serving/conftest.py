@@ -83,11 +83,13 @@ class World:
         overhead_ms: float = 0,
         recorded: bool = False,
         tail_ms: float = 0,
+        drift_guard: bool = False,
+        factor: int = 1,
     ) -> None:
         self.profile = Profile(
             tuple(LATENCIES_MS),
             BATCH_SIZES,
-            tuple(tuple(map(ms_to_ns, row)) for row in LATENCIES_MS.values()),
+            tuple(tuple(factor * ms_to_ns(ms) for ms in row) for row in LATENCIES_MS.values()),
             tuple(ACCURACIES.values()),
         )
         self.clock = VirtualClock()
@@ -96,7 +98,7 @@ class World:
         asked = self.profile, policies.named(policy), late, workers
         self.engine = engine = Recorder(*asked, self.clock.now_ns) if recorded else Engine(*asked)
         self.links = [SleepLink(i, self.profile, self.clock, ms_to_ns(overhead_ms), ms_to_ns(tail_ms)) for i in range(workers)]
-        self.router = Router(engine, self.links, self.clock, self.metrics, self.ledger, max_queue)
+        self.router = Router(engine, self.links, self.clock, self.metrics, self.ledger, max_queue, drift_guard)
         self.router.overhead_ns = 0
         for link in self.links:
             link.report_to(self.router)

@@ -36,10 +36,10 @@ def workers_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))))
 
 
-def sleepers(folder: Path, latency_ms: float = 1, workers: int = 1, port: int = 0, tail_s: float = 0) -> Settings:
+def sleepers(folder: Path, latency_ms: float = 1, workers: int = 1, port: int = 0) -> Settings:
     path = folder / "profile.csv"
     path.write_text(f"subnet,batch_size,latency_ms,accuracy\nsmall,1,{latency_ms},0.8\nsmall,2,{latency_ms},0.8\n")
-    order = Order("superserve_cli.serving.workers.sleep:make", {"profile": str(path), "shape": [3], "tail_s": tail_s})
+    order = Order("superserve_cli.serving.workers.sleep:make", {"profile": str(path), "shape": [3]})
     policy = policies.named("slackfit")
     return Settings([order] * workers, profiles.load(str(path)), policy, "shed", 20 * 10**9, port=port, record=True, longest_drain_s=5)
 
@@ -198,7 +198,7 @@ def test_a_request_that_hangs_two_workers_fails_and_the_others_are_answered(tmp_
 def test_a_worker_that_overlaps_is_given_its_next_batch_before_it_answers(tmp_path: Path) -> None:
     path = tmp_path / "profile.csv"
     path.write_text("subnet,batch_size,latency_ms,accuracy\nsmall,1,100,0.8\nsmall,2,100,0.8\n")
-    order = Order("superserve_cli.serving.workers.sleep:make", {"profile": str(path), "shape": [3], "tail_s": 0.05})
+    order = Order("superserve_cli.serving.workers.sleep:make", {"profile": str(path), "shape": [3], "begin_s": 0.05})
 
     async def talk(worker: ProcessWorker) -> None:
         assert (await worker.introduced()).slots == 2
@@ -207,11 +207,13 @@ def test_a_worker_that_overlaps_is_given_its_next_batch_before_it_answers(tmp_pa
         worker.report_to(news)
         assert await news.next() == ("restored", 3)
         worker.start("small", [ROWS[:1]], PLAN_NS)
+        assert (await news.next())[0] == "done"  # how long such batches take is known from now on
+        worker.start("small", [ROWS[:1]], PLAN_NS)
         assert await news.next() == ("free", 3)
         worker.start("small", [ROWS[1:]], PLAN_NS)
-        heard = [(await news.next())[:3] for _ in range(3)]
+        heard = [await news.next() for _ in range(3)]
         assert [said for said, *_ in heard] == ["done", "free", "done"]
-        assert [logits[0, 0] for said, _, *rest in heard if said == "done" for logits in rest] == [3.0, 12.0]
+        assert [logits[0, 0] for said, _, logits, _ in (heard[0], heard[2])] == [3.0, 12.0]
 
     with_worker(order, talk)
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,21 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from superserve_cli.core.nouns import Subnet, ms_to_ns
+from superserve_cli.core.nouns import ms_to_ns
 from superserve_cli.core.outcomes import MET, STATUSES
 from superserve_cli.engine.recording import Recorder, first_difference
 from superserve_cli.policies import named
-from superserve_cli.profiles import Profile
 from superserve_cli.serving.clock import LoopClock
 from superserve_cli.serving.ids import arrival_of
 from superserve_cli.serving.ledger import Ledger
-from superserve_cli.serving.links import Listener
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.refusals import Busy, Invalid, Refusal
 from superserve_cli.serving.router import Router
 from superserve_cli.serving.workers.sleep import SleepWorker
+from superserve_cli.serving.workers.thread import ThreadWorker
 
 World = Callable[..., Any]
 
@@ -81,23 +78,6 @@ def test_what_is_recorded_is_what_became_of_the_requests(world: World) -> None:
     assert [(a.subnet, a.size) for a in answers if a.worker == 1] == server.links[1].started
 
 
-class ThreadLink:
-    """A worker that sleeps in a thread, in real time."""
-
-    def __init__(self, index: int, profile: Profile) -> None:
-        self._index, self._worker, self._loop = index, SleepWorker(profile), asyncio.get_running_loop()
-        self.listener: Listener | None = None
-
-    def start(self, subnet: Subnet, batch: Sequence[NDArray[Any]], plan_ns: int) -> None:
-        begun = time.monotonic_ns()
-        answer = self._loop.run_in_executor(None, self._worker.infer, subnet, np.concatenate(batch))
-        answer.add_done_callback(lambda done: self._done(done.result(), time.monotonic_ns() - begun))
-
-    def _done(self, logits: NDArray[np.float32], compute_ns: int) -> None:
-        assert self.listener is not None
-        self.listener.done(self._index, logits, compute_ns)
-
-
 class Quiet:
     """Nobody who waits for an answer."""
 
@@ -130,12 +110,13 @@ def test_a_run_by_the_clock_of_the_machine_replays_to_the_same_decisions(world: 
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
         engine = Recorder(profile, policy, late, 2, clock.now_ns)
-        links = [ThreadLink(worker, profile) for worker in range(2)]
+        links = [ThreadWorker(worker, SleepWorker(profile)) for worker in range(2)]
         router = Router(engine, links, clock, Metrics(), ledger)
-        for worker, link in enumerate(links):
-            link.listener = router
-            router.restored(worker)
+        for link in links:
+            link.report_to(router)
         await bursts(router, loop)
+        for link in links:
+            link.stop()
         return engine
 
     kept = asyncio.run(run()).recording()

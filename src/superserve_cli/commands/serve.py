@@ -32,6 +32,10 @@ def serve(
     fixtures: Annotated[
         bool, typer.Option("--fixtures", help="Serve simple, simple_string and simple_identity too, for clients' own tests.")
     ] = False,
+    hung_ms: Annotated[
+        float | None, typer.Option(help="A worker that keeps a batch for longer is restarted.", show_default="10 x its plan, at least 1 s")
+    ] = None,
+    drift_guard: Annotated[bool, typer.Option(help="Plan workers that are slower than their profile as slow.")] = True,
     out: Annotated[Path | None, typer.Option(help="A folder for the run's outcomes and report, written at the end.")] = None,
     record: Annotated[Path | None, typer.Option(help="A Parquet file for every event and decision, written at the end.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out, and the file of --record.")] = False,
@@ -66,6 +70,8 @@ def serve(
         record=out is not None,
         events=record is not None,
         fixtures=fixtures,
+        hung_ns=_hung_ns(hung_ms),
+        drift_guard=drift_guard,
     )
     if out is not None:
         reports.claim_folder(out, overwrite)
@@ -105,7 +111,19 @@ def _slo_ns(slo_ms: float | None, default_ns: int) -> int:
     return ms_to_ns(slo_ms)
 
 
+def _hung_ns(hung_ms: float | None) -> int | None:
+    from superserve_cli.core.nouns import ms_to_ns
+    from superserve_cli.errors import BadOption
+
+    if hung_ms is None:
+        return None
+    if not LEAST_HUNG_MS <= hung_ms <= LONGEST_SLO_MS:
+        raise BadOption(f"--hung-ms is {hung_ms:g}", hint=f"it must be from {LEAST_HUNG_MS} to {LONGEST_SLO_MS} milliseconds")
+    return ms_to_ns(hung_ms)
+
+
 LONGEST_SLO_MS = 86_400_000
+LEAST_HUNG_MS = 10
 
 
 def _log(quiet: bool) -> None:

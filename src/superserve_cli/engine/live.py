@@ -83,6 +83,11 @@ class Engine:
         self._batch = [0] * profile.largest
 
     @property
+    def profile(self) -> Profile:
+        """The served subnets."""
+        return self._classes.profile
+
+    @property
     def depth(self) -> int:
         """How many requests wait."""
         return len(self._waiting)

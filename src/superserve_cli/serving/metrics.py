@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -60,6 +60,7 @@ class Metrics(Collector):
         self.accuracy = Histogram(ACCURACIES)
         self.profile_error = Histogram(RATIOS)
         self.workers = WorkerMetrics()
+        self.cells: Mapping[tuple[str, int], float] = {}
         self.depth: Callable[[], int] = int
         self.live: Callable[[], int] = int
         self._registry = CollectorRegistry()
@@ -87,4 +88,12 @@ class Metrics(Collector):
         yield self.profile_error.family("superserve_profile_error_ratio", "Observed time of inference / planned latency, by batch")
         yield GaugeMetricFamily("superserve_queue_depth", "Requests that wait", value=self.depth())
         yield GaugeMetricFamily("superserve_live_workers", "Workers that are up", value=self.live())
+        yield self._drift()
         yield from self.workers.families()
+
+    def _drift(self) -> Metric:
+        text = "Recent time of inference / expected latency (the profile's median, or its plan), by cell"
+        family = GaugeMetricFamily("superserve_drift_ratio", text, labels=["subnet", "batch_size"])
+        for (subnet, size), ratio in sorted(self.cells.items()):
+            family.add_metric([subnet, str(size)], ratio)
+        return family

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from superserve_cli.core.nouns import NS_PER_S, Request, Subnet
 from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED
 from superserve_cli.engine import Dispatch, Drop, Engine
+from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.engine.steps import NEVER
 from superserve_cli.serving.clock import Clock
+from superserve_cli.serving.drift import DriftGuard
 from superserve_cli.serving.ids import id_of
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Link
@@ -79,7 +81,14 @@ class Router:
     """
 
     def __init__(
-        self, engine: Engine, links: Sequence[Link], clock: Clock, metrics: Metrics, ledger: Ledger | None = None, max_queue: int = 10_000
+        self,
+        engine: Engine,
+        links: Sequence[Link],
+        clock: Clock,
+        metrics: Metrics,
+        ledger: Ledger | None = None,
+        max_queue: int = 10_000,
+        drift_guard: bool = True,
     ) -> None:
         self._engine = engine
         self._links = links
@@ -97,6 +106,9 @@ class Router:
         self.closed = False
         metrics.depth = lambda: engine.depth
         metrics.live = lambda: engine.live
+        self._guard = DriftGuard(engine.profile, len(links), self._rescale) if drift_guard else None
+        if self._guard is not None:
+            metrics.cells = self._guard.cells
 
     @property
     def pending(self) -> int:
@@ -174,6 +186,9 @@ class Router:
         logits = logits.copy()  # the next batch will overwrite it
         self._learn_overhead(now_ns - running.start_ns - compute_ns)
         self._engine.complete(worker)
+        if self._guard is not None:
+            step = running.dispatch
+            self._guard.observe(worker, step.subnet, step.batch_size, compute_ns, now_ns)
         self._decide(now_ns)
         self._answer(running, logits, compute_ns, now_ns)
 
@@ -205,6 +220,10 @@ class Router:
         if self._engine.cancel(waiting.request.id):
             self._end(waiting.request, self._now_ns(), status)
             waiting.reply.refused(refusal)
+
+    def _rescale(self, worker: int, thousandths: int) -> None:
+        self.metrics.workers.scale[worker] = thousandths / AS_PLANNED
+        self._engine.scale(worker, thousandths)
 
     def _learn_overhead(self, observed_ns: int) -> None:
         # one long pause of the machine is no hand-over: it counts as twice the average at most
@@ -252,6 +271,8 @@ class Router:
     def _drop(self, step: Drop, now_ns: int) -> None:
         # an overhead that lets nothing run would never be measured again: it fades
         self.overhead_ns -= self.overhead_ns >> FADING_SHIFT
+        if self._guard is not None:
+            self._guard.doubt(now_ns)
         reply = self._waiting[step.request.id].reply
         self._end(step.request, now_ns, DROPPED)
         reply.refused(TooLate("dropped: the deadline could not be met"))

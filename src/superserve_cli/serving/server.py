@@ -122,7 +122,7 @@ class Server:
         self._model = SuperNetModel(model, profile, Objectives(settings.slo_ns), described)
         self._desk.models.update({model.name: self._model, **(fixtures() if settings.fixtures else {})})
         await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
-        router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue)
+        router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue, settings.drift_guard)
         self._origin_ns = self._clock.now_ns()
         for worker in self._workers:
             worker.report_to(router)

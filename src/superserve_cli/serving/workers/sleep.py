@@ -1,8 +1,8 @@
 """Workers that take a known time and answer a known thing: for tests, and to measure the rest of the server."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,42 +37,33 @@ class SleepWorker:
     def warm_up(self, subnets: Sequence[Subnet], batch_sizes: Sequence[int]) -> None:
         """A sleeper is always warm."""
 
-    def describe(self) -> Mapping[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Its latencies come from a table."""
         return {"device": "sleep", "threads": 1}
 
 
 class OverlappingSleeper(SleepWorker):
-    """A sleeper whose device begins a batch as soon as it is through with the one before, and answers `tail_s` later."""
+    """A sleeper with a device that takes batches while it works, and does one after the other; to begin one takes `begin_s`."""
 
-    def __init__(self, profile: Profile, tail_s: float) -> None:
+    slots = 2
+
+    def __init__(self, profile: Profile, begin_s: float) -> None:
         super().__init__(profile)
-        self.slots = 2
-        self._tail_s = tail_s
+        self._begin_s = begin_s
         self._through_s = 0.0
+        self._begun: dict[int, tuple[NDArray[Any], float]] = {}
 
-    def begin(self, subnet: Subnet, batch: NDArray[Any]) -> "Doze":
+    def begin(self, slot: int, subnet: Subnet, batch: NDArray[Any]) -> None:
         """Queue a batch on the device."""
-        takes_s = self._profile.plan_ns(subnet, len(batch)) / NS_PER_S
-        self._through_s = max(time.monotonic(), self._through_s) + takes_s - self._tail_s
-        return Doze(batch, self._through_s, self._through_s + self._tail_s)
+        time.sleep(self._begin_s)
+        self._through_s = max(time.monotonic(), self._through_s) + self._profile.plan_ns(subnet, len(batch)) / NS_PER_S
+        self._begun[slot] = batch, self._through_s
 
-
-class Doze(NamedTuple):
-    """A batch of an overlapping sleeper: when its device is through with it, and when its answer is there."""
-
-    batch: NDArray[Any]
-    through_s: float
-    done_s: float
-
-    def free(self) -> None:
+    def finish(self, slot: int) -> NDArray[np.float32]:
         """Sleep until the device is through."""
-        time.sleep(max(0.0, self.through_s - time.monotonic()))
-
-    def result(self) -> NDArray[np.float32]:
-        """Sleep until the answer is there."""
-        time.sleep(max(0.0, self.done_s - time.monotonic()))
-        return answer(self.batch)
+        batch, through_s = self._begun.pop(slot)
+        self._sleep(max(0.0, through_s - time.monotonic()))
+        return answer(batch)
 
 
 class SleepLink:
@@ -128,8 +119,8 @@ class SleepLink:
             self._listener.done(self._index, answer(rows), compute_ns)
 
 
-def make(profile: str, shape: Sequence[int], name: str = "sleeper", tail_s: float = 0.0) -> tuple[SleepWorker, Model]:
-    """A sleeper that pretends to hold the subnets of a profile file; with a tail, one that takes the next batch before it answers."""
+def make(profile: str, shape: Sequence[int], name: str = "sleeper", begin_s: float = 0.0) -> tuple[SleepWorker, Model]:
+    """A sleeper that pretends to hold the subnets of a profile file; one that takes time to begin takes the next batch meanwhile."""
     measured = load(profile)
-    worker = OverlappingSleeper(measured, tail_s) if tail_s else SleepWorker(measured)
+    worker = OverlappingSleeper(measured, begin_s) if begin_s else SleepWorker(measured)
     return worker, Model(name, "none", tuple(shape), CLASSES)
