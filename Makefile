@@ -37,6 +37,7 @@ bench: $(READY)
 	$(SUPERSERVE) bench actuate
 	$(SUPERSERVE) bench subnetact
 	$(SUPERSERVE) bench start
+	$(SUPERSERVE) bench handoff
 
 # Runs with the machine's own python3 and packages, without a virtual environment: a GPU machine has its own build of torch.
 gpu:

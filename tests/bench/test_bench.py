@@ -8,6 +8,7 @@ from superserve_cli.bench import in_simpy
 from superserve_cli.bench.figure import Figure
 from superserve_cli.bench.simulate import SLO_NS
 from superserve_cli.bench.workload import WORKERS, profile, trace
+from superserve_cli.core.nouns import silent
 from superserve_cli.core.outcomes import MET
 from superserve_cli.engine.simulator import simulate
 from superserve_cli.policies import named
@@ -34,7 +35,12 @@ def test_figures_are_json_by_key_with_the_machine(capsys: pytest.CaptureFixture[
     assert figures["machine"]["cores"] >= 1
 
 
+def test_a_hand_off_takes_longer_than_its_copy_alone() -> None:
+    figures = {figure.key: figure.value for figure in bench.named("handoff")(silent)}
+    assert (figures["handoff_us_p50"] or 0) > (figures["gather_us_p50"] or 0) > 0
+
+
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "simulat"]) == 2
     assert "did you mean simulate" in capsys.readouterr().err
-    assert {*bench.BENCHMARKS, bench.SUBNETACT} == {"simulate", "decide", "actuate", "subnetact", "start"}
+    assert {*bench.BENCHMARKS, bench.SUBNETACT} == {"simulate", "decide", "actuate", "subnetact", "start", "handoff"}

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superserve_cli import policies, profiles
+from superserve_cli import policies, profiles, supernet
 from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.serving.model import Hello, Model
 from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
@@ -23,8 +23,10 @@ from superserve_cli.serving.server import Server, Settings
 from superserve_cli.serving.workers import ring
 from superserve_cli.serving.workers.messages import READY, Order, Plan, decode_hello
 from superserve_cli.serving.workers.process import ProcessWorker
+from superserve_cli.serving.workers.torch_worker import TorchWorker
 from superserve_cli.serving.workers.turns import JOB
-from tests.serving.test_processes import PLAN, PLAN_NS, ROWS, News, with_worker
+from tests.serving.nets import SOME_IMAGES, images
+from tests.serving.test_processes import PLAN, PLAN_NS, ROWS, News, pid_of, with_worker
 
 POISON = np.full((1, 3), 13, np.float32)
 
@@ -165,6 +167,69 @@ def test_a_worker_that_goes_mad_is_lost_and_comes_back(does: str, reason: str) -
         assert (await news.next())[2][:, 0].tolist() == [3.0, 12.0]
 
     with_worker(Order("tests.serving.misfits:make", {"does": does}), talk, hung_ns=300_000_000)
+
+
+@pytest.mark.parametrize(("life", "reason"), [("fails", "exited"), ("sleeps", "stuck"), ("another", "malformed")])
+def test_a_worker_that_does_not_come_back_is_tried_again_until_it_does(life: str, reason: str, tmp_path: Path) -> None:
+    order = Order("tests.serving.misfits:by_lives", {"counter": str(tmp_path / "lives"), "does": ["raises", life, "raises"]})
+
+    async def run() -> None:
+        worker = ProcessWorker(3, order, start_s=5)
+        try:
+            await worker.introduced()
+            await worker.warmed(PLAN)
+            news = News()
+            worker.report_to(news)
+            assert await news.next() == ("restored", 3)
+            os.kill(pid_of(worker), signal.SIGKILL)
+            assert await news.next() == ("lost", 3, "exited")
+            assert await news.next() == ("lost", 3, reason)
+            while (said := await news.next()) != ("restored", 3):
+                assert said[0] == "lost"  # a start that was slower than the limit of this test
+        finally:
+            worker.stop()
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_breaks_in_the_thread_that_waits_is_lost(tmp_path: Path) -> None:
+    profile = sleepers(tmp_path).orders[0].arguments["profile"]
+
+    async def talk(worker: ProcessWorker) -> None:
+        await worker.introduced()
+        await worker.warmed(PLAN)
+        news = News()
+        worker.report_to(news)
+        assert await news.next() == ("restored", 3)
+        worker.start("small", [ROWS], PLAN_NS)
+        assert await news.next() == ("lost", 3, "exited")
+
+    with_worker(Order("tests.serving.misfits:fumbler", {"profile": profile}), talk)
+
+
+def test_graphs_are_served_through_a_ring_of_two_slots(tmp_path: Path) -> None:
+    net = images()
+    supernet.save(tmp_path, net)
+    rows = np.random.default_rng(0).normal(size=(5, 4, 1, 8, 8)).astype(np.float32)
+    logits = []
+
+    async def talk(worker: ProcessWorker) -> None:
+        hello = await worker.introduced()
+        await worker.warmed(Plan(SOME_IMAGES, (1, 2, 4), hello.model.shape, hello.model.classes, hello.model.datatype))
+        news = News()
+        worker.report_to(news)
+        assert await news.next() == ("restored", 3)
+        for batch in rows:
+            worker.start(SOME_IMAGES[0], [batch[:1], batch[1:3]], PLAN_NS)
+            while (said := await news.next())[0] == "free":
+                pass
+            logits.append(said[2])
+        assert hello.slots == 2
+
+    with_worker(Order("tests.serving.recorded:graphs", {"path": str(tmp_path)}), talk)
+    expected = TorchWorker(net, threads=1)
+    for batch, told in zip(rows, logits, strict=True):
+        np.testing.assert_allclose(told, expected.infer(SOME_IMAGES[0], batch[:3]), rtol=1e-4, atol=1e-5)
 
 
 def test_a_worker_cannot_take_the_memory_from_under_the_router() -> None:

@@ -41,11 +41,11 @@ STDERR: Final = 2
 class ProcessWorker:
     """One worker process. A process that ends is started again, later after each failure, and brought to where the last one was.
 
-    It is ended when it keeps a batch for longer than `hung_ns` (by default, ten times what is planned, and a second), when it sends
-    what it must not, and when a restart of it takes ten times as long as its first start.
+    It is ended when it keeps a batch for longer than `hung_ns` (by default ten times what is planned, and a second), when a restart
+    takes longer than `start_s` (by default ten times the first start, and a minute), and when it sends what it must not.
     """
 
-    def __init__(self, index: int, order: Order, hung_ns: int | None = None) -> None:
+    def __init__(self, index: int, order: Order, hung_ns: int | None = None, start_s: float | None = None) -> None:
         self._index = index
         self._order = order
         self._loop = asyncio.get_running_loop()
@@ -61,6 +61,7 @@ class ProcessWorker:
         self._subnets: dict[Subnet, int] = {}
         self._backoff = Backoff()
         self._hung_ns = hung_ns
+        self._start_s = start_s
         self._watch: asyncio.TimerHandle | None = None
         self._starting: asyncio.TimerHandle | None = None
         self._since_s = self._first_start_s = 0.0
@@ -115,7 +116,7 @@ class ProcessWorker:
 
     def leave(self) -> None:
         """Hear no more of the process, which ends when it sees the socket closed."""
-        self._stopped = True
+        self._stopped, self._up = True, False
         self._hang_up()
 
     def stop(self) -> None:
@@ -137,18 +138,33 @@ class ProcessWorker:
     def _spawn(self) -> None:
         if self._stopped:
             return
+        try:
+            self._control = self._popen()
+        except OSError as error:  # no memory, no more processes or files: they may come back
+            if not self._was_warm:
+                raise
+            self._retry("unstartable", str(error), 0.0)
+            return
+        self._loop.add_reader(self._control, self._readable)
+        self._since_s = self._loop.time()
+        if self._was_warm:
+            limit_s = max(LEAST_START_S, START_TIMES * self._first_start_s) if self._start_s is None else self._start_s
+            self._starting = self._loop.call_later(limit_s, self._end, "stuck")
+        self._send(self._order.encode())
+
+    def _popen(self) -> socket.socket:
+        """A new process, at the other end of the socket that is returned."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
             command = [sys.executable, "-P", "-m", "superserve_cli.serving.workers.child", str(theirs.fileno()), str(self._memory)]
-            # a group of its own: Ctrl-C is for the router, which first answers what is queued; its stdout is data
-            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(), self._memory), stdout=STDERR, process_group=0)
-        self._control = ours
-        self._loop.add_reader(ours, self._readable)
-        self._since_s = self._loop.time()
-        if self._was_warm:
-            self._starting = self._loop.call_later(max(LEAST_START_S, START_TIMES * self._first_start_s), self._end, "stuck")
-        self._send(self._order.encode())
+            try:
+                # a group of its own: Ctrl-C is for the router, which first answers what is queued; its stdout is data
+                self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(), self._memory), stdout=STDERR, process_group=0)
+            except OSError:
+                ours.close()
+                raise
+        return ours
 
     def _send(self, message: bytes) -> None:
         if self._control is None:
@@ -252,30 +268,33 @@ class ProcessWorker:
         assert self._process is not None
         if reason != "exited":
             self._process.kill()
-        if self._was_warm:
-            if self._listener is not None:
-                self._listener.lost(self._index, reason)
-            delay_s = self._backoff.lost(served_s)
-        else:
-            delay_s = 0.0
-        self._reap(reason, delay_s, self._loop.time() + PATIENCE_S)
+        if self._was_warm and self._listener is not None:
+            self._listener.lost(self._index, reason)
+        self._reap(reason, served_s, self._loop.time() + PATIENCE_S)
 
-    def _reap(self, reason: str, delay_s: float, kill_s: float) -> None:
+    def _reap(self, reason: str, served_s: float, kill_s: float) -> None:
         """Wait for the end of the process without blocking the loop; then try again with a new one."""
         if self._stopped or self._process is None:
             return
         if (code := self._process.poll()) is None:
             if self._loop.time() >= kill_s:
                 self._process.kill()
-            self._loop.call_later(REAP_STEP_S, self._reap, reason, delay_s, kill_s)
+            self._loop.call_later(REAP_STEP_S, self._reap, reason, served_s, kill_s)
             return
-        why = f"worker {self._index} {'ended with' if reason == 'exited' else f'was ended ({reason}),'} code {code} before it was ready"
-        self._fail(SuperserveError(why, hint="its own output above says why"))
         if self._was_warm:
-            level, event = (logging.ERROR, "worker_crash_loop") if self._backoff.loops else (logging.WARNING, "worker_lost")
-            said = self._index, reason, code, self._backoff.failures, delay_s
-            log.log(level, "event=%s worker=%d reason=%s exit_code=%d failures=%d restart_in_s=%g", event, *said)
-            self._loop.call_later(delay_s, self._spawn)
+            self._retry(reason, f"exit code {code}", served_s)
+        else:
+            how = "ended" if reason == "exited" else f"was ended ({reason})"
+            early = f"worker {self._index} {how} with code {code} before it was ready"
+            self._fail(SuperserveError(early, hint="its own output above says why"))
+
+    def _retry(self, reason: str, more: str, served_s: float) -> None:
+        """Start a new process, later after each failure."""
+        delay_s = self._backoff.lost(served_s)
+        level, event = (logging.ERROR, "worker_crash_loop") if self._backoff.loops else (logging.WARNING, "worker_lost")
+        said = self._index, reason, more, self._backoff.failures, delay_s
+        log.log(level, "event=%s worker=%d reason=%s detail=%r failures=%d restart_in_s=%g", event, *said)
+        self._loop.call_later(delay_s, self._spawn)
 
     def _fail(self, error: SuperserveError) -> None:
         for future in (self._hello, self._warm):

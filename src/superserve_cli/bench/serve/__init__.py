@@ -1,0 +1,1 @@
+"""What `superserve bench` measures of the live server."""
