@@ -1,9 +1,10 @@
 """The drift guard: workers that are slower than their profile says are planned as slow, until they are not any more.
 
-A ratio compares like with like: the latency of a batch with the median that the profile measured for its cell (subnet, batch size), or
-with the planned latency where the profile knows no more, which finds a slow worker later. The median of a worker's last ratios is its
-scale: if everything takes twice as long in the middle, it does so in the tail that planning counts on. Throttling and other tenants of
-a device do about that; single outliers do not move a median.
+A plan is a promise on the tail: a batch of its cell (subnet, batch size) takes no longer. A worker is slow when two things hold of its
+last batches. In the middle they take longer than in the middle when they were profiled (or than planned, where the profile knows no
+more), and several of them broke the promise: where the tail is much longer than the middle, a slower device may well keep it, and
+planning need not change. Its scale is how much slower it is in the middle, but no more than what all of its last batches would have
+kept: throttling and other tenants of a device stretch the tail as they do the middle, and outliers do not move a median.
 
 A batch that does not fill its cell may well be faster than that, so it is evidence only when it is slower.
 """
@@ -16,23 +17,27 @@ from math import ceil
 from statistics import median
 from typing import Final, NamedTuple
 
-from superserve_cli.core.nouns import NS_PER_S, Subnet
+from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, Subnet
 from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.profiles import Profile
 from superserve_cli.profiles.profile import LEVELS
 
 log = logging.getLogger("superserve.drift")
 
+SPACING_NS: Final = 20 * NS_PER_MS
+"""At most one batch in so long is looked at: a hiccup of the machine is no drift, however many short batches it meets."""
 KEPT: Final = 16
-"""So many ratios make a median: nine slow batches are noticed, seven outliers are not."""
+"""So many batches make a median: nine slow ones are noticed, seven outliers are not."""
 OLDEST: Final = 64
-"""A ratio that so many batches have followed says nothing any more."""
+"""A batch that was looked at so many batches ago says nothing any more."""
 NEEDED: Final = 8
 ENOUGH: Final = 2
-"""So many ratios are enough of a worker that is known to have been slow."""
+"""So many are enough of a worker that is known to have been slow."""
+BROKEN: Final = 3
+"""So many broken promises among the last batches are no accident."""
 SLOW: Final = 1.1
 RECOVERED: Final = 1.05
-CHANGED: Final = 1.05
+CHANGED: Final = 1.1
 """A scale that differs by less than this factor is the same."""
 MOST: Final = 8 * AS_PLANNED
 """Less than the ten times after which a worker is taken for hung."""
@@ -43,9 +48,11 @@ LONGEST_DOUBT_NS: Final = 80 * NS_PER_S
 CELL_WEIGHT: Final = 1 / 16
 
 
-class _Ratio(NamedTuple):
-    batch: int
-    ratio: float
+class Ratios(NamedTuple):
+    """How long a batch took, as parts of the profile's median latency of its cell, and of its plan."""
+
+    to_median: float
+    to_plan: float
 
 
 class Pulse:
@@ -53,43 +60,51 @@ class Pulse:
 
     def __init__(self) -> None:
         self.thousandths = AS_PLANNED
-        self.last_ns = 0
+        self.last_ns = -SPACING_NS
+        self._looked_ns = -SPACING_NS
         self._batches = 0
-        self._ratios: deque[_Ratio] = deque(maxlen=KEPT)
+        self._kept: deque[tuple[int, Ratios]] = deque(maxlen=KEPT)
         self._needed = NEEDED
         self._doubt_ns = FIRST_DOUBT_NS
 
-    def observe(self, ratio: float, whole: bool, now_ns: int) -> int:
-        """A batch took `ratio` times what was expected, as a `whole` cell or a part of one; the scale from now on, in thousandths."""
+    def observe(self, ratios: Ratios, whole: bool, now_ns: int) -> int:
+        """A batch, a `whole` cell or a part of one, took so long; the scale from now on, in thousandths."""
         self.last_ns = now_ns
+        if now_ns - self._looked_ns < SPACING_NS:
+            return self.thousandths
+        self._looked_ns = now_ns
         self._batches += 1
-        if whole or ratio > 1:
-            self._ratios.append(_Ratio(self._batches, ratio))
-        while self._ratios and self._batches - self._ratios[0].batch >= OLDEST:
-            self._ratios.popleft()
-        if self.thousandths > AS_PLANNED or ratio > SLOW:  # nothing else makes a worker slow, or well again
+        if whole or ratios.to_median > 1:
+            self._kept.append((self._batches, ratios))
+        while self._kept and self._batches - self._kept[0][0] >= OLDEST:
+            self._kept.popleft()
+        if self.thousandths > AS_PLANNED or ratios.to_plan > 1:  # nothing else makes a worker slow, or well again
             self.thousandths = self._judged()
         return self.thousandths
 
     def _judged(self) -> int:
-        if len(self._ratios) < self._needed:
+        """The scale that the last batches speak for; it is kept for small differences."""
+        if len(self._kept) < self._needed:
             return AS_PLANNED
-        middle, scale = median(ratio for _, ratio in self._ratios), self.thousandths
-        if middle <= (SLOW if scale == AS_PLANNED else RECOVERED):
-            if len(self._ratios) >= NEEDED:
+        middle = median(ratios.to_median for _, ratios in self._kept)
+        tail = sorted((ratios.to_plan for _, ratios in self._kept), reverse=True)[:BROKEN]
+        known = self.thousandths > AS_PLANNED
+        if middle <= (RECOVERED if known else SLOW) or tail[-1] <= (1 / RECOVERED if known else 1):
+            if len(self._kept) >= NEEDED:
                 self._needed, self._doubt_ns = NEEDED, FIRST_DOUBT_NS
             return AS_PLANNED
         self._needed = ENOUGH
-        if scale > AS_PLANNED and 1 / CHANGED < middle * AS_PLANNED / scale < CHANGED:
-            return scale
-        return min(MOST, ceil(middle * AS_PLANNED / STEP) * STEP)
+        slowness = min(middle, tail[0])
+        if known and 1 / CHANGED < slowness * AS_PLANNED / self.thousandths < CHANGED:
+            return self.thousandths
+        return min(MOST, max(AS_PLANNED, ceil(slowness * AS_PLANNED / STEP) * STEP))
 
     def doubt(self, now_ns: int) -> bool:
         """Whether a slow worker has had no batch for so long that it is to be tried anew, as planned."""
         if self.thousandths == AS_PLANNED or now_ns - self.last_ns < self._doubt_ns:
             return False
         self._doubt_ns = min(2 * self._doubt_ns, LONGEST_DOUBT_NS)
-        self._ratios.clear()
+        self._kept.clear()
         self.thousandths = AS_PLANNED
         return True
 
@@ -104,18 +119,19 @@ class DriftGuard:
         self._pulses = [Pulse() for _ in range(workers)]
         self._slow = 0
         self.cells: dict[tuple[Subnet, int], float] = {}
-        """By cell, the weighted average of its last ratios."""
+        """By cell, the weighted average of its last ratios to the median."""
 
     def observe(self, worker: int, subnet: Subnet, rows: int, took_ns: int, now_ns: int) -> None:
         """A worker has run a batch."""
         sizes = self._profile.batch_sizes
         size = sizes[bisect_left(sizes, rows)]
-        ratio, whole = took_ns / self._expected_ns[subnet, size], rows == size
+        median_ns, plan_ns = self._expected_ns[subnet, size]
+        ratios, whole = Ratios(took_ns / median_ns, took_ns / plan_ns), rows == size
         if whole:
-            known = self.cells.get((subnet, size), ratio)
-            self.cells[subnet, size] = known + CELL_WEIGHT * (ratio - known)
+            known = self.cells.get((subnet, size), ratios.to_median)
+            self.cells[subnet, size] = known + CELL_WEIGHT * (ratios.to_median - known)
         before = self._pulses[worker].thousandths
-        if (now := self._pulses[worker].observe(ratio, whole, now_ns)) != before:
+        if (now := self._pulses[worker].observe(ratios, whole, now_ns)) != before:
             self._tell(worker, before, now, "measured")
         self.doubt(now_ns)
 
@@ -130,15 +146,16 @@ class DriftGuard:
 
     def _tell(self, worker: int, before: int, now: int, why: str) -> None:
         self._slow += (now > AS_PLANNED) - (before > AS_PLANNED)
-        log.warning("event=drift worker=%d scale=%.2f why=%s", worker, now / AS_PLANNED, why)
+        level = logging.INFO if min(before, now) > AS_PLANNED else logging.WARNING  # its beginning and its end matter most
+        log.log(level, "event=drift worker=%d scale=%.2f why=%s", worker, now / AS_PLANNED, why)
         self._scale(worker, now)
 
 
-def _expected(profile: Profile) -> Mapping[tuple[Subnet, int], int]:
-    """By cell, the latency in the middle; the planned one where no quantiles are known."""
+def _expected(profile: Profile) -> Mapping[tuple[Subnet, int], tuple[int, int]]:
+    """By cell, the latency in the middle (the planned one where no quantiles are known), and the planned one."""
     middle = LEVELS.index(0.50)
     return {
-        (subnet, size): max(1, profile.plan[i][j] if profile.quantiles_ns is None else int(profile.quantiles_ns[i, j, middle]))
+        (subnet, size): (max(1, plan_ns if profile.quantiles_ns is None else int(profile.quantiles_ns[i, j, middle])), plan_ns)
         for i, subnet in enumerate(profile.subnets)
-        for j, size in enumerate(profile.batch_sizes)
+        for j, (size, plan_ns) in enumerate(zip(profile.batch_sizes, profile.plan[i], strict=True))
     }
