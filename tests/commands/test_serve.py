@@ -248,6 +248,8 @@ def test_load_for_words_is_words(of_words: Served) -> None:
         (["--slo-ms", "0"], "--slo-ms is 0"),
         (["--slo-ms", "nan"], "--slo-ms is nan"),
         (["--slo-ms", "-3"], "--slo-ms is -3"),
+        (["--hung-ms", "9"], "--hung-ms is 9"),
+        (["--hung-ms", "nan"], "--hung-ms is nan"),
         (["--port", "99999"], "--port"),
         (["--max-queue", "0"], "--max-queue"),
         (["--threads", "0"], "--threads"),

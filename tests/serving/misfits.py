@@ -71,6 +71,10 @@ def by_lives(counter: str, does: Sequence[str]) -> tuple[Misfit, Model]:
         raise ArithmeticError(life)
     if now == "sleeps":
         time.sleep(3600)
+    if now in ("ready", "babbles early"):
+        with socket.socket(fileno=os.dup(int(sys.argv[1]))) as control:
+            control.send(b"ready" if now == "ready" else bytes(range(256)))
+        time.sleep(3600)
     if now == "another":
         return Misfit(now), Model("another", "none", (3,), 10)
     return make(now)

@@ -169,12 +169,21 @@ def test_a_worker_that_goes_mad_is_lost_and_comes_back(does: str, reason: str) -
     with_worker(Order("tests.serving.misfits:make", {"does": does}), talk, hung_ns=300_000_000)
 
 
-@pytest.mark.parametrize(("life", "reason"), [("fails", "exited"), ("sleeps", "stuck"), ("another", "malformed")])
+@pytest.mark.parametrize(
+    ("life", "reason"),
+    [
+        ("fails", "exited"),
+        ("sleeps", "stuck"),
+        ("another", "malformed"),
+        ("ready", "malformed"),
+        ("babbles early", "malformed"),
+    ],
+)
 def test_a_worker_that_does_not_come_back_is_tried_again_until_it_does(life: str, reason: str, tmp_path: Path) -> None:
     order = Order("tests.serving.misfits:by_lives", {"counter": str(tmp_path / "lives"), "does": ["raises", life, "raises"]})
 
     async def run() -> None:
-        worker = ProcessWorker(3, order, start_s=5)
+        worker = ProcessWorker(3, order, start_s=4)
         try:
             await worker.introduced()
             await worker.warmed(PLAN)

@@ -1,4 +1,6 @@
+import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from superserve_cli.engine.recording import first_difference
+from superserve_cli.policies import named
 from superserve_cli.serving.refusals import Busy, Failed, Invalid, TooLate
 
 World = Callable[..., Any]
@@ -281,6 +285,48 @@ def test_every_request_is_told_exactly_once_and_recorded_exactly_once(
     assert (outcomes.status[outcomes.finish_ns > outcomes.deadline_ns] == 1).all()
     assert server.router.pending == 0
     assert sum(server.metrics.requests) == len(asked)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    seed=st.integers(0, 2**32),
+    late=st.sampled_from(["drop", "shed", "serve"]),
+    policy=st.sampled_from(["slackfit", "max-batch", "max-accuracy"]),
+    workers=st.integers(1, 3),
+    tail_ms=st.sampled_from([0, 1, 1.9]),
+)
+def test_whatever_workers_do_every_request_ends_exactly_once_and_the_run_replays(
+    world: World, seed: int, late: str, policy: str, workers: int, tail_ms: float
+) -> None:
+    server = world(workers=workers, late=late, policy=policy, tail_ms=tail_ms, recorded=True, drift_guard=True)
+    chance, replies, gone = random.Random(seed), {}, set()
+    for _ in range(150):
+        server.advance(chance.choice([0, 0.5, 3, 8, 25]))
+        link = chance.choice(server.links)
+        event = chance.choices(["ask", "die", "revive", "slow", "cancel"], [12, 1, 2, 1, 1])[0]
+        if event == "ask":
+            with suppress(Busy):
+                id, reply = server.ask(slo_ms=chance.uniform(1, 80), rows=chance.randint(1, 4), floor=chance.choice([0.0, 0.85]))
+                replies[id] = reply
+        elif event == "die":
+            link.die()
+        elif event == "revive":
+            link.revive()
+        elif event == "slow":
+            link.slowness = chance.choice([1, 1, 2, 5])
+        elif replies:
+            gone.add(id := chance.choice(list(replies)))
+            server.router.cancel(id)
+    for link in server.links:
+        link.revive()
+    server.advance(100_000)
+    assert server.router.pending == 0
+    assert {id for id, reply in replies.items() if reply.told_ms is None} <= gone
+    statuses = dict(zip(server.ledger.outcomes(0).id.tolist(), server.statuses(), strict=True))
+    assert len(statuses) == len(server.ledger)
+    assert {id for id in replies if statuses[id] in ("met", "late")} == {id for id, reply in replies.items() if reply.answer is not None}
+    kept = server.engine.recording()
+    assert first_difference(kept, kept.engine(server.profile, named(policy))) is None
 
 
 PATIENT = """

@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,9 +19,11 @@ from superserve_cli.serving.links import Listener
 from superserve_cli.serving.model import Hello
 from superserve_cli.serving.workers import ring
 from superserve_cli.serving.workers.backoff import Backoff
+from superserve_cli.serving.workers.launch import launch
 from superserve_cli.serving.workers.messages import MOST_BYTES, READY, Complaint, Malformed, Order, Plan, decode_hello
 from superserve_cli.serving.workers.ring import Slot
 from superserve_cli.serving.workers.turns import JOB, NEVER, REPORT, RouterTurns
+from superserve_cli.serving.workers.watch import Watch
 
 log = logging.getLogger("superserve.worker")
 
@@ -35,7 +36,6 @@ LEAST_HUNG_NS: Final = NS_PER_S
 LEAST_START_S: Final = 60.0
 START_TIMES: Final = 10
 """A restart that takes longer than ten times the first start, and than a minute, hangs."""
-STDERR: Final = 2
 
 
 class ProcessWorker:
@@ -62,10 +62,10 @@ class ProcessWorker:
         self._backoff = Backoff()
         self._hung_ns = hung_ns
         self._start_s = start_s
-        self._watch: asyncio.TimerHandle | None = None
-        self._starting: asyncio.TimerHandle | None = None
+        self._hung = Watch(self._look)
+        self._stuck = Watch(lambda: self._end("stuck"))
         self._since_s = self._first_start_s = 0.0
-        self._up = self._was_warm = self._stopped = False
+        self._known = self._up = self._was_warm = self._stopped = False
         self.begun_ns = 0
         """When the inference of the batch that was answered last began, by the machine's monotonic clock."""
         self._spawn()
@@ -112,7 +112,7 @@ class ProcessWorker:
             at = end
         bound_ns = max(LEAST_HUNG_NS, HUNG_PLANS * plan_ns) if self._hung_ns is None else self._hung_ns
         self._send(JOB.pack(*self._turns.hand(self._subnets[subnet], at, now_ns, bound_ns)))
-        self._watch_until(self._turns.due_ns, now_ns)
+        self._hung.wait(self._turns.due_ns - now_ns)
 
     def leave(self) -> None:
         """Hear no more of the process, which ends when it sees the socket closed."""
@@ -131,7 +131,8 @@ class ProcessWorker:
             self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # one that a device holds on to ends when the device lets go
+                self._process.wait(PATIENCE_S)
 
     # a life
 
@@ -139,32 +140,18 @@ class ProcessWorker:
         if self._stopped:
             return
         try:
-            self._control = self._popen()
+            self._process, self._control = launch(self._memory)
         except OSError as error:  # no memory, no more processes or files: they may come back
             if not self._was_warm:
                 raise
             self._retry("unstartable", str(error), 0.0)
             return
         self._loop.add_reader(self._control, self._readable)
-        self._since_s = self._loop.time()
+        self._since_s, self._known = self._loop.time(), False
         if self._was_warm:
             limit_s = max(LEAST_START_S, START_TIMES * self._first_start_s) if self._start_s is None else self._start_s
-            self._starting = self._loop.call_later(limit_s, self._end, "stuck")
+            self._stuck.wait(round(limit_s * NS_PER_S))
         self._send(self._order.encode())
-
-    def _popen(self) -> socket.socket:
-        """A new process, at the other end of the socket that is returned."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        with theirs:
-            command = [sys.executable, "-P", "-m", "superserve_cli.serving.workers.child", str(theirs.fileno()), str(self._memory)]
-            try:
-                # a group of its own: Ctrl-C is for the router, which first answers what is queued; its stdout is data
-                self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(), self._memory), stdout=STDERR, process_group=0)
-            except OSError:
-                ours.close()
-                raise
-        return ours
 
     def _send(self, message: bytes) -> None:
         if self._control is None:
@@ -193,7 +180,7 @@ class ProcessWorker:
     def _hear(self, message: bytes) -> None:
         if self._up:
             self._report(message)
-        elif message == READY and self._plan is not None and self._hello.done():
+        elif message == READY and self._known and self._plan is not None:
             self._ready()
         else:
             self._said(decode_hello(message))
@@ -213,7 +200,14 @@ class ProcessWorker:
             if self._was_warm:
                 log.error("event=worker_complains worker=%d complaint=%s", self._index, hello.message)
             self._fail(SuperserveError(hello.message, hello.hint))
-        elif not self._hello.done():
+        elif self._known:
+            raise Malformed("a second hello")
+        else:
+            self._known = True
+            self._introduce(hello)
+
+    def _introduce(self, hello: Hello) -> None:
+        if not self._hello.done():
             self._hello.set_result(hello)
         elif self._plan is None or (hello.model, hello.slots) != (self._hello.result().model, self._plan.slots):
             raise Malformed(f"a hello of another model: {hello.model}")
@@ -223,7 +217,7 @@ class ProcessWorker:
     def _ready(self) -> None:
         assert self._plan is not None
         now_s = self._loop.time()
-        self._calm(self._starting)
+        self._stuck.calm()
         if not self._was_warm:
             self._first_start_s = now_s - self._since_s
         self._turns = RouterTurns(self._plan.slots)
@@ -237,25 +231,15 @@ class ProcessWorker:
 
     # its end
 
-    def _watch_until(self, due_ns: int, now_ns: int) -> None:
-        """One timer is enough, as long as it does not come too late for any batch."""
-        due_s = self._loop.time() + (due_ns - now_ns) / NS_PER_S
-        if self._watch is not None and self._watch.when() > due_s:
-            self._calm(self._watch)
-            self._watch = None
-        if self._watch is None:
-            self._watch = self._loop.call_at(due_s, self._look)
-
     def _look(self) -> None:
         """Has the oldest batch its answer? Its report may have come while the loop was busy."""
-        self._watch = None
         now_ns = time.monotonic_ns()
         if now_ns >= self._turns.due_ns:
             self._readable()
         if not self._up or (due_ns := self._turns.due_ns) == NEVER:
             return
         if now_ns < due_ns:
-            self._watch_until(due_ns, now_ns)
+            self._hung.wait(due_ns - now_ns)
             return
         log.error("event=worker_hung worker=%d pid=%d", self._index, self.pid)
         self._end("hung")
@@ -303,14 +287,9 @@ class ProcessWorker:
                 future.exception()  # seen: the first that waits raises it, the other need not be waited for
 
     def _hang_up(self) -> None:
-        self._calm(self._watch)
-        self._calm(self._starting)
-        self._watch = self._starting = None
+        self._hung.calm()
+        self._stuck.calm()
         if self._control is not None:
             self._loop.remove_reader(self._control)
             self._control.close()
             self._control = None
-
-    def _calm(self, timer: asyncio.TimerHandle | None) -> None:
-        if timer is not None:
-            timer.cancel()
