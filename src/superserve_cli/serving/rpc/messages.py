@@ -1,0 +1,96 @@
+"""The messages of `inference.GRPCInferenceService`, in a pool of their own.
+
+Other packages register the same names in protobuf's default pool (tritonclient, kserve, open-inference); there a second definition
+is refused, here both live in one process. `open_inference.binpb` is compiled from `open_inference.proto`.
+"""
+
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+PACKAGE: Final = "inference"
+SERVICE: Final = f"{PACKAGE}.GRPCInferenceService"
+
+
+class Method(NamedTuple):
+    """One call of the service: its path on the wire, its two message classes, and which sides are streams."""
+
+    path: str
+    request: Any
+    response: Any
+    request_streams: bool
+    response_streams: bool
+
+
+def _pool() -> DescriptorPool:
+    pool = DescriptorPool()
+    for file in FileDescriptorSet.FromString(files(__package__).joinpath("open_inference.binpb").read_bytes()).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+POOL: Final = _pool()
+
+
+def _message(name: str) -> Any:
+    return GetMessageClass(POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+
+
+def _methods() -> dict[str, Method]:
+    return {
+        method.name: Method(
+            path=f"/{SERVICE}/{method.name}",
+            request=GetMessageClass(method.input_type),
+            response=GetMessageClass(method.output_type),
+            request_streams=method.client_streaming,
+            response_streams=method.server_streaming,
+        )
+        for method in POOL.FindServiceByName(SERVICE).methods
+    }
+
+
+METHODS: Final = _methods()
+"""Every call of the service by its name; a request's class is `METHODS[name].request`."""
+DATA_TYPES: Final[dict[str, int]] = {value.name: value.number for value in POOL.FindEnumTypeByName(f"{PACKAGE}.DataType").values}
+"""`TYPE_FP32` and its like, as a model's configuration numbers them."""
+
+InferParameter: Final = _message("InferParameter")
+InferTensorContents: Final = _message("InferTensorContents")
+LogSettingsRequest: Final = _message("LogSettingsRequest")
+LogSettingsResponse: Final = _message("LogSettingsResponse")
+ModelConfig: Final = _message("ModelConfig")
+ModelConfigRequest: Final = _message("ModelConfigRequest")
+ModelConfigResponse: Final = _message("ModelConfigResponse")
+ModelInferRequest: Final = _message("ModelInferRequest")
+ModelInferResponse: Final = _message("ModelInferResponse")
+ModelMetadataRequest: Final = _message("ModelMetadataRequest")
+ModelMetadataResponse: Final = _message("ModelMetadataResponse")
+ModelReadyRequest: Final = _message("ModelReadyRequest")
+ModelReadyResponse: Final = _message("ModelReadyResponse")
+ModelStatistics: Final = _message("ModelStatistics")
+ModelStatisticsRequest: Final = _message("ModelStatisticsRequest")
+ModelStatisticsResponse: Final = _message("ModelStatisticsResponse")
+ModelStreamInferResponse: Final = _message("ModelStreamInferResponse")
+RepositoryIndexRequest: Final = _message("RepositoryIndexRequest")
+RepositoryIndexResponse: Final = _message("RepositoryIndexResponse")
+RepositoryModelLoadRequest: Final = _message("RepositoryModelLoadRequest")
+RepositoryModelLoadResponse: Final = _message("RepositoryModelLoadResponse")
+RepositoryModelUnloadRequest: Final = _message("RepositoryModelUnloadRequest")
+RepositoryModelUnloadResponse: Final = _message("RepositoryModelUnloadResponse")
+ServerLiveRequest: Final = _message("ServerLiveRequest")
+ServerLiveResponse: Final = _message("ServerLiveResponse")
+ServerMetadataRequest: Final = _message("ServerMetadataRequest")
+ServerMetadataResponse: Final = _message("ServerMetadataResponse")
+ServerReadyRequest: Final = _message("ServerReadyRequest")
+ServerReadyResponse: Final = _message("ServerReadyResponse")
+SystemSharedMemoryRegisterRequest: Final = _message("SystemSharedMemoryRegisterRequest")
+SystemSharedMemoryRegisterResponse: Final = _message("SystemSharedMemoryRegisterResponse")
+SystemSharedMemoryStatusRequest: Final = _message("SystemSharedMemoryStatusRequest")
+SystemSharedMemoryStatusResponse: Final = _message("SystemSharedMemoryStatusResponse")
+SystemSharedMemoryUnregisterRequest: Final = _message("SystemSharedMemoryUnregisterRequest")
+SystemSharedMemoryUnregisterResponse: Final = _message("SystemSharedMemoryUnregisterResponse")
+TraceSettingRequest: Final = _message("TraceSettingRequest")
+TraceSettingResponse: Final = _message("TraceSettingResponse")
