@@ -1,19 +1,20 @@
 """`ModelInfer` on the wire: messages to requests, and answers to messages. Pure; knows no server.
 
 The bytes of a tensor stand in `raw_input_contents`, one entry per input, or as numbers in the inputs' `contents`; never both.
-A request of numbers is answered with numbers, every other with `raw_output_contents`.
+A request of numbers is answered with numbers, every other with `raw_output_contents`. Tensors may lie in shared memory instead.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, Wanted
-from superserve_cli.serving.refusals import Invalid
+from superserve_cli.serving.protocol import MOST_TENSORS, NOWHERE, InferRequest, InferResponse, Read, Tensor, Wanted
+from superserve_cli.serving.refusals import Invalid, TooLarge
 from superserve_cli.serving.rpc.messages import ModelInferResponse
+from superserve_cli.serving.shared_memory import MOST_BYTES, Place, place, said
 from superserve_cli.serving.tensors import DTYPES, elements, from_bytes, holds, to_bytes
 
 CONTENTS: Final = {
@@ -42,25 +43,35 @@ def parsed(kind: Any, body: bytes) -> Any:
         raise Invalid(f"the message is not a {kind.DESCRIPTOR.full_name}") from None
 
 
-def read_request(message: Any, within_ns: int | None = None) -> InferRequest:
-    """What a ModelInferRequest asks, of a client that will wait so long; raises Invalid."""
-    raw = bool(message.raw_input_contents)
-    inputs = _raw_inputs(message) if raw else tuple(map(_typed_input, message.inputs))
-    outputs = tuple(_wanted(output, raw) for output in message.outputs)
-    return InferRequest(inputs, message.id, read_parameters(message.parameters), outputs, raw, within_ns)
+def read_request(message: Any, read: Read | None = None, within_ns: int | None = None) -> InferRequest:
+    """What a ModelInferRequest asks, of a client that will wait so long; `read` finds what lies in shared memory.
+
+    Raises Invalid, TooLarge, and what `read` raises.
+    """
+    numbers = any(map(_has_numbers, message.inputs))
+    if numbers and message.raw_input_contents:
+        raise Invalid("raw_input_contents and contents exclude each other")
+    inputs = _inputs(message.inputs, None if numbers else message.raw_input_contents, read)
+    outputs = tuple(_wanted(output, not numbers) for output in message.outputs)
+    return InferRequest(inputs, message.id, read_parameters(message.parameters), outputs, not numbers, within_ns)
 
 
-def write_response(response: InferResponse, raw: bool = True) -> Message:
-    """The message of an answer, its tensors as bytes or, where all their datatypes have such a form, as numbers."""
+def write_response(response: InferResponse, raw: bool = True, placed: Mapping[str, Place] = NOWHERE) -> Any:
+    """The message of an answer, its tensors as bytes or, where all their datatypes have such a form, as numbers.
+
+    Of outputs that were `placed` in shared memory it says only where.
+    """
     message = ModelInferResponse(model_name=response.model_name, model_version=response.model_version, id=response.id)
     write_parameters(response.parameters, message.parameters)
     raw = raw or any(tensor.datatype not in CONTENTS for tensor in response.outputs)
     for name, datatype, data in response.outputs:
         output = message.outputs.add(name=name, datatype=datatype, shape=data.shape)
-        if raw:
-            message.raw_output_contents.append(to_bytes(datatype, data))
-        else:
+        if (where := placed.get(name)) is not None:
+            write_parameters(said(where), output.parameters)
+        elif not raw:
             getattr(output.contents, CONTENTS[datatype]).extend(data.ravel().tolist())
+        if raw:  # one for every output, or clients would look for theirs in the wrong place
+            message.raw_output_contents.append(b"" if where is not None else to_bytes(datatype, data))
     return message
 
 
@@ -89,29 +100,48 @@ def _choice(value: Any) -> str:
     return "double_param" if isinstance(value, float) else "string_param"
 
 
-def _raw_inputs(message: Any) -> tuple[Tensor, ...]:
-    inputs, raw = message.inputs, message.raw_input_contents
-    if any(tensor.HasField("contents") for tensor in inputs):
-        raise Invalid("raw_input_contents and contents exclude each other")
-    if len(raw) != len(inputs):
-        raise Invalid(f"{len(raw)} raw_input_contents stand beside {len(inputs)} inputs")
-    return tuple(_tensor(tensor, body) for tensor, body in zip(inputs, raw, strict=True))
+def _inputs(tensors: Sequence[Any], raw: Sequence[bytes] | None, read: Read | None) -> tuple[Tensor, ...]:
+    """The inputs: those that do not lie in shared memory take the next entry of `raw`, or hold their numbers where that is None."""
+    if len(tensors) > MOST_TENSORS:
+        raise Invalid(f"{len(tensors)} tensors are more than the {MOST_TENSORS} that a message may have")
+    found, at, shared = [], 0, 0
+    for tensor in tensors:
+        name, datatype, shape = tensor.name, _datatype(tensor), list(tensor.shape)
+        try:
+            if tensor.parameters and (where := place(read_parameters(tensor.parameters))) is not None:
+                shared += where.byte_size
+                data = _shared(datatype, shape, tensor, where, shared, read)
+            elif raw is None:
+                data = _numbers(datatype, shape, tensor.contents)
+            else:
+                data, at = _next(datatype, shape, raw, at), at + 1
+        except Invalid as error:
+            raise Invalid(f"tensor {name!r}: {error}") from None
+        found.append(Tensor(name, datatype, data))
+    if raw is not None and at != len(raw):
+        raise Invalid(f"{len(raw)} raw_input_contents stand beside {at} inputs")
+    return tuple(found)
 
 
-def _tensor(tensor: Any, body: bytes) -> Tensor:
-    name, datatype = tensor.name, _datatype(tensor)
-    try:
-        return Tensor(name, datatype, from_bytes(datatype, list(tensor.shape), body, 0, len(body)))
-    except Invalid as error:
-        raise Invalid(f"tensor {name!r}: {error}") from None
+def _has_numbers(tensor: Any) -> bool:
+    return tensor.HasField("contents") and bool(tensor.contents.ListFields())
 
 
-def _typed_input(tensor: Any) -> Tensor:
-    name, datatype = tensor.name, _datatype(tensor)
-    try:
-        return Tensor(name, datatype, _numbers(datatype, list(tensor.shape), tensor.contents))
-    except Invalid as error:
-        raise Invalid(f"tensor {name!r}: {error}") from None
+def _next(datatype: str, shape: Sequence[int], raw: Sequence[bytes], at: int) -> NDArray[Any]:
+    if at == len(raw):
+        if elements(shape):
+            raise Invalid("it has no data: neither contents nor an entry of raw_input_contents")
+        return from_bytes(datatype, shape, b"", 0, 0)
+    body = raw[at]
+    return from_bytes(datatype, shape, body, 0, len(body))
+
+
+def _shared(datatype: str, shape: Sequence[int], tensor: Any, where: Place, shared: int, read: Read | None) -> NDArray[Any]:
+    if read is None or _has_numbers(tensor):
+        raise Invalid("a tensor in shared memory has no contents beside it")
+    if shared > MOST_BYTES:  # before it is read: a few words could ask for all the memory there is
+        raise TooLarge(f"a request may have at most {MOST_BYTES} bytes in shared memory")
+    return from_bytes(datatype, shape, read(where), 0, where.byte_size)
 
 
 def _datatype(tensor: Any) -> str:
@@ -142,6 +172,10 @@ def _array(datatype: str, values: list[Any]) -> NDArray[Any]:
 
 
 def _wanted(output: Any, raw: bool) -> Wanted:
-    if read_parameters(output.parameters).get("classification"):
-        raise Invalid(f"output {output.name!r}: classification is not supported: ask for the tensor")
-    return Wanted(output.name, raw)
+    name, parameters = output.name, read_parameters(output.parameters)
+    if parameters.get("classification"):
+        raise Invalid(f"output {name!r}: classification is not supported: ask for the tensor")
+    try:
+        return Wanted(name, raw, place(parameters))
+    except Invalid as error:
+        raise Invalid(f"output {name!r}: {error}") from None

@@ -8,11 +8,12 @@ import grpc
 import grpc.aio
 
 from superserve_cli.serving.desk import Cancel, Desk
-from superserve_cli.serving.protocol import InferResponse
+from superserve_cli.serving.protocol import InferRequest, InferResponse
 from superserve_cli.serving.refusals import Refusal
 from superserve_cli.serving.rpc.codec import read_request, write_response
 from superserve_cli.serving.rpc.door import Context, headers, refuse, within_ns
 from superserve_cli.serving.rpc.messages import ModelInferResponse, ModelStreamInferResponse
+from superserve_cli.serving.tensors import to_bytes
 
 MOST_STREAMED: Final = 1024
 """Requests of one stream that are taken before an answer must have been read."""
@@ -48,7 +49,7 @@ async def infer(desk: Desk, parse: Parse, body: bytes, context: Context) -> byte
     """Answer one request; a client that goes, or whose deadline passes, gives its place back."""
     try:
         message = parse(body)
-        asked = read_request(message, within_ns(context))
+        asked = read_request(message, desk.regions.read, within_ns(context))
         waiting = Waiting()
         cancel = desk.model(message.model_name, message.model_version).infer(asked, message.model_version, headers(context), waiting)
         try:
@@ -56,10 +57,20 @@ async def infer(desk: Desk, parse: Parse, body: bytes, context: Context) -> byte
         except asyncio.CancelledError:
             cancel()
             raise
+        answer: bytes = _message(desk, asked, response).SerializeToString()
     except Refusal as refusal:
         await refuse(context, refusal)
-    answer: bytes = write_response(response, asked.binary_output).SerializeToString()
     return answer
+
+
+def _message(desk: Desk, asked: InferRequest, response: InferResponse) -> Any:
+    """The message of an answer, with those outputs in shared memory that are wanted there; raises Refusal."""
+    if not asked.outputs or not (wanted := asked.placed()):
+        return write_response(response, asked.binary_output)
+    placed = {
+        name: desk.regions.write(wanted[name], to_bytes(datatype, data)) for name, datatype, data in response.outputs if name in wanted
+    }
+    return write_response(response, asked.binary_output, placed)
 
 
 class Stream:
@@ -108,9 +119,9 @@ class Stream:
             self._ask(body)
 
     def _ask(self, body: bytes) -> None:
-        asked = _Asked(self)
+        asked = _Asked(self, self._desk)
         self._asked.add(asked)
-        asked.ask(self._desk, self._parse, body, within_ns(self._context), self._headers)
+        asked.ask(self._parse, body, within_ns(self._context), self._headers)
 
     def _end_if_answered(self) -> None:
         if self._reading.done() and not self._asked:
@@ -120,22 +131,23 @@ class Stream:
 class _Asked:
     """One request of a stream."""
 
-    __slots__ = ("_cancel", "_final", "_id", "_raw", "_stream")
+    __slots__ = ("_asked", "_cancel", "_desk", "_id", "_stream")
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, desk: Desk) -> None:
         self._stream = stream
+        self._desk = desk
         self._id = ""
-        self._raw = self._final = False
+        self._asked: InferRequest | None = None
         self._cancel: Cancel | None = None
 
-    def ask(self, desk: Desk, parse: Parse, body: bytes, within: int | None, said: Mapping[bytes, bytes]) -> None:
+    def ask(self, parse: Parse, body: bytes, within: int | None, said: Mapping[bytes, bytes]) -> None:
         """Hand it in, or say why that cannot be."""
+        desk = self._desk
         try:
             message = parse(body)
             self._id = message.id
-            asked = read_request(message, within)
-            self._raw, self._final = asked.binary_output, bool(asked.parameters.get(ASKS_FOR_FINAL))
-            self._cancel = desk.model(message.model_name, message.model_version).infer(asked, message.model_version, said, self)
+            self._asked = read_request(message, desk.regions.read, within)
+            self._cancel = desk.model(message.model_name, message.model_version).infer(self._asked, message.model_version, said, self)
         except Refusal as refusal:
             self.refused(refusal)
 
@@ -146,8 +158,13 @@ class _Asked:
 
     def answered(self, response: InferResponse) -> None:
         """Send it."""
-        answer = write_response(response, self._raw)
-        if self._final:
+        assert self._asked is not None
+        try:
+            answer = _message(self._desk, self._asked, response)
+        except Refusal as refusal:
+            self.refused(refusal)
+            return
+        if self._asked.parameters.get(ASKS_FOR_FINAL):
             answer.parameters[FINAL].bool_param = True
         self._stream.tell(self, ModelStreamInferResponse(infer_response=answer))
 
