@@ -51,7 +51,7 @@ def read_request(message: Any, read: Read | None = None, within_ns: int | None =
     numbers = any(map(_has_numbers, message.inputs))
     if numbers and message.raw_input_contents:
         raise Invalid("raw_input_contents and contents exclude each other")
-    inputs = _inputs(message.inputs, None if numbers else message.raw_input_contents, read)
+    inputs = _inputs(message.inputs, message.raw_input_contents or None, read)
     outputs = tuple(_wanted(output, not numbers) for output in message.outputs)
     return InferRequest(inputs, message.id, read_parameters(message.parameters), outputs, not numbers, within_ns)
 
@@ -101,7 +101,7 @@ def _choice(value: Any) -> str:
 
 
 def _inputs(tensors: Sequence[Any], raw: Sequence[bytes] | None, read: Read | None) -> tuple[Tensor, ...]:
-    """The inputs: those that do not lie in shared memory take the next entry of `raw`, or hold their numbers where that is None."""
+    """The inputs: those that do not lie in shared memory take the next entry of `raw`, or hold their numbers where there is none."""
     if len(tensors) > MOST_TENSORS:
         raise Invalid(f"{len(tensors)} tensors are more than the {MOST_TENSORS} that a message may have")
     found, at, shared = [], 0, 0
@@ -129,9 +129,7 @@ def _has_numbers(tensor: Any) -> bool:
 
 def _next(datatype: str, shape: Sequence[int], raw: Sequence[bytes], at: int) -> NDArray[Any]:
     if at == len(raw):
-        if elements(shape):
-            raise Invalid("it has no data: neither contents nor an entry of raw_input_contents")
-        return from_bytes(datatype, shape, b"", 0, 0)
+        raise Invalid(f"{len(raw)} raw_input_contents stand beside more inputs")
     body = raw[at]
     return from_bytes(datatype, shape, body, 0, len(body))
 
