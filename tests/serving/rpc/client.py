@@ -1,3 +1,5 @@
+"""A gRPC client of a world, for tests."""
+
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,19 +82,12 @@ async def connected(world: Any, most_bytes: int = 100_000, **options: Any) -> As
         await rpc.stop()
 
 
-Talk = Callable[..., None]
-
-
-@pytest.fixture(scope="session")
-def talk() -> Talk:
+def talk(world: Any, conversation: Callable[[Client], Awaitable[None]], **options: Any) -> None:
     """Have a conversation with a world over gRPC, on an event loop like a server's."""
 
-    def run(world: Any, conversation: Callable[[Client], Awaitable[None]], **options: Any) -> None:
-        async def whole() -> None:
-            async with connected(world, **options) as client:
-                await asyncio.wait_for(conversation(client), 2 * PATIENCE_S)
+    async def whole() -> None:
+        async with connected(world, **options) as client:
+            await asyncio.wait_for(conversation(client), 2 * PATIENCE_S)
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(whole())
-
-    return run
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(whole())
