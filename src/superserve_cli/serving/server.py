@@ -81,7 +81,8 @@ class Server:
         self._site = Site.of(Routes(self._desk), MOST_BODY_BYTES)
         self._ledger = Ledger(settings.profile.subnets, settings.profile.accuracies) if settings.record else None
         self._listening: asyncio.Server | None = None
-        self._rpc = Rpc(self._desk, MOST_BODY_BYTES, MOST_CONNECTIONS) if settings.grpc_port is not None else None
+        most_calls = settings.max_queue + MOST_CONNECTIONS
+        self._rpc = Rpc(self._desk, MOST_CONNECTIONS, most_calls) if settings.grpc_port is not None else None
         self._workers: list[ProcessWorker] = []
         self._model: SuperNetModel | None = None
         self._origin_ns = self._clock.now_ns()

@@ -72,8 +72,8 @@ async def _answer(call: Any) -> Any:
 
 
 @asynccontextmanager
-async def connected(world: Any, most_bytes: int = 100_000, **options: Any) -> AsyncIterator[Client]:
-    rpc = Rpc(world.desk, most_bytes, 100, **options)
+async def connected(world: Any, **options: Any) -> AsyncIterator[Client]:
+    rpc = Rpc(world.desk, most_connections=100, most_calls=100, **options)
     port = await rpc.listen("127.0.0.1", 0)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -143,11 +143,19 @@ def test_a_model_that_is_unloaded_says_so_until_it_is_loaded(world: World) -> No
     talk(world(), conversation)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name.startswith(("CudaSharedMemory", "Trace"))])
+@pytest.mark.parametrize("name", ["CudaSharedMemoryRegister", "TraceSetting"])
 def test_what_this_server_does_not_have_is_unimplemented(world: World, name: str) -> None:
     async def conversation(client: Client) -> None:
         code, why = await status(client.call(name))
         assert (code, bool(why)) == ("UNIMPLEMENTED", True)
+
+    talk(world(), conversation)
+
+
+def test_clients_that_let_go_of_cuda_shared_memory_first_are_not_stopped(world: World) -> None:
+    async def conversation(client: Client) -> None:
+        await client.call("CudaSharedMemoryUnregister")
+        assert not (await client.call("CudaSharedMemoryStatus")).regions
 
     talk(world(), conversation)
 
@@ -396,12 +404,14 @@ def test_a_client_that_does_not_read_is_not_read(world: World, monkeypatch: pyte
 
 def test_a_request_that_is_too_long_is_refused(world: World) -> None:
     async def conversation(client: Client) -> None:
-        assert (await client.refused(question(rows=4000))).code().name == "RESOURCE_EXHAUSTED"
-        client.rpc.limit(100)
+        client.world.desk.most_body_bytes = 100
         refusal = await client.refused(question(rows=4))
+        assert (await client.refused(question(rows=40_000))).code().name == "RESOURCE_EXHAUSTED"
         assert (refusal.code().name, "at most 100 bytes" in (refusal.details() or "")) == ("RESOURCE_EXHAUSTED", True)
 
-    talk(world(), conversation)
+    server = world()
+    server.desk.most_body_bytes = 1_000_000
+    talk(server, conversation)
 
 
 def test_without_a_key_health_alone_is_answered(world: World) -> None:
@@ -457,7 +467,7 @@ def test_who_keeps_a_server_that_drains_is_cut_off(world: World) -> None:
 
 def test_a_port_in_use_is_an_error_that_says_so() -> None:
     async def listen(port: int) -> None:
-        rpc = Rpc(Desk(Metrics()), 1000, 10)
+        rpc = Rpc(Desk(Metrics()), most_connections=10, most_calls=10)
         try:
             await rpc.listen("127.0.0.1", port)
         finally:

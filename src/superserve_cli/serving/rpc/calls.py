@@ -12,6 +12,7 @@ from superserve_cli.serving.refusals import Busy, Refusal, Unsupported
 from superserve_cli.serving.rpc.codec import read_parameters
 from superserve_cli.serving.rpc.messages import METHODS, POOL
 
+NO_CUDA: Final = "CUDA shared memory is not supported: send tensors as bytes, or through system shared memory"
 Said = Callable[[Desk, Any], Mapping[str, Any]]
 """What a desk says to a request; raises Refusal."""
 Ordered = Callable[[Desk, Any, Done], None]
@@ -70,7 +71,7 @@ def _unregister(desk: Desk, asked: Any) -> dict[str, Any]:
 
 
 def _no_cuda(desk: Desk, asked: Any) -> dict[str, Any]:
-    raise Unsupported("CUDA shared memory is not supported: use system shared memory, or send the tensors")
+    raise Unsupported(NO_CUDA)
 
 
 def _logging(desk: Desk, asked: Any) -> dict[str, Any]:
@@ -96,9 +97,9 @@ CALLS: Final[dict[str, Said]] = {
     "SystemSharedMemoryStatus": _regions,
     "SystemSharedMemoryRegister": _register,
     "SystemSharedMemoryUnregister": _unregister,
-    "CudaSharedMemoryStatus": _no_cuda,
+    "CudaSharedMemoryStatus": lambda desk, asked: {},
     "CudaSharedMemoryRegister": _no_cuda,
-    "CudaSharedMemoryUnregister": _no_cuda,
+    "CudaSharedMemoryUnregister": lambda desk, asked: {},
     "TraceSetting": lambda desk, asked: desk.trace(),
     "LogSettings": _logging,
 }

@@ -52,7 +52,7 @@ def read_request(message: Any, read: Read | None = None, within_ns: int | None =
     if numbers and message.raw_input_contents:
         raise Invalid("raw_input_contents and contents exclude each other")
     inputs = _inputs(message.inputs, message.raw_input_contents or None, read)
-    outputs = tuple(_wanted(output, not numbers) for output in message.outputs)
+    outputs = tuple(_wanted(output, not numbers) for output in _few(message.outputs))
     return InferRequest(inputs, message.id, read_parameters(message.parameters), outputs, not numbers, within_ns)
 
 
@@ -102,10 +102,8 @@ def _choice(value: Any) -> str:
 
 def _inputs(tensors: Sequence[Any], raw: Sequence[bytes] | None, read: Read | None) -> tuple[Tensor, ...]:
     """The inputs: those that do not lie in shared memory take the next entry of `raw`, or hold their numbers where there is none."""
-    if len(tensors) > MOST_TENSORS:
-        raise Invalid(f"{len(tensors)} tensors are more than the {MOST_TENSORS} that a message may have")
     found, at, shared = [], 0, 0
-    for tensor in tensors:
+    for tensor in _few(tensors):
         name, datatype, shape = tensor.name, _datatype(tensor), list(tensor.shape)
         try:
             if tensor.parameters and (where := place(read_parameters(tensor.parameters))) is not None:
@@ -171,9 +169,15 @@ def _array(datatype: str, values: list[Any]) -> NDArray[Any]:
 
 def _wanted(output: Any, raw: bool) -> Wanted:
     name, parameters = output.name, read_parameters(output.parameters)
-    if parameters.get("classification"):
-        raise Invalid(f"output {name!r}: classification is not supported: ask for the tensor")
     try:
-        return Wanted(name, raw, place(parameters))
+        if type(classes := parameters.get("classification", 0)) is not int or classes < 0:
+            raise Invalid(f"classification must be a number of classes, not {classes!r}")
+        return Wanted(name, raw, place(parameters), classes)
     except Invalid as error:
         raise Invalid(f"output {name!r}: {error}") from None
+
+
+def _few(tensors: Sequence[Any]) -> Sequence[Any]:
+    if len(tensors) > MOST_TENSORS:
+        raise Invalid(f"{len(tensors)} tensors are more than the {MOST_TENSORS} that a message may have")
+    return tensors

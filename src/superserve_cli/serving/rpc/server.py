@@ -14,9 +14,7 @@ from superserve_cli.serving.rpc.door import Allowed
 from superserve_cli.serving.rpc.health import Health
 from superserve_cli.serving.rpc.service import Service
 
-MOST_CALLS: Final = 16_384
-"""Calls at a time, streams and watchers of health included; more are refused."""
-MOST_CALLS_OF_ONE: Final = 1024
+MOST_CALLS_OF_ONE: Final = 4096
 """Calls of one connection at a time; its client keeps the others back."""
 MOST_METADATA_BYTES: Final = 64 * 1024
 PING_MS: Final = 60_000
@@ -32,24 +30,25 @@ HANDSHAKE_MS: Final = 10_000
 class Rpc:
     """A gRPC server: the inference service and health, on one port.
 
-    `most_bytes` bounds a message; `allowed` says who may ask by their Authorization, None: everybody; `credentials` make it TLS.
+    At most `most_calls` are there at a time, streams and watchers of health included. The desk's limit at the start bounds every
+    message. `allowed` says who may ask by their Authorization, None: everybody; `credentials` make it TLS.
     """
 
     def __init__(
         self,
         desk: Desk,
-        most_bytes: int,
         most_connections: int,
+        most_calls: int,
         allowed: Allowed | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._draining = asyncio.Event()
-        self._service = Service(desk, most_bytes, allowed)
+        self._service = Service(desk, allowed)
         health = Health(lambda: desk.ready, self._draining)
         self._server = grpc.aio.server(
             handlers=(self._service.handler(), health.handler()),
-            options=_options(most_bytes, most_connections),
-            maximum_concurrent_rpcs=MOST_CALLS,
+            options=_options(desk.most_body_bytes, most_connections),
+            maximum_concurrent_rpcs=most_calls,
         )
         self._credentials = credentials
         self._stopping: asyncio.Task[None] | None = None
@@ -69,10 +68,6 @@ class Rpc:
         server, credentials = self._server, self._credentials
         port: int = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
         return port
-
-    def limit(self, most_bytes: int) -> None:
-        """How long a request to infer may be from now on."""
-        self._service.most_bytes = most_bytes
 
     def drain(self, within_s: float) -> None:
         """Take no more calls; those that are there may still have their answers, for so long."""

@@ -19,14 +19,13 @@ Call = Callable[[Any, Context], Awaitable[Any]]
 
 
 class Service:
-    """The calls of a desk. `allowed` says who may ask, None: everybody; `most_bytes` is how long a request to infer may be."""
+    """The calls of a desk. `allowed` says who may ask, None: everybody."""
 
-    def __init__(self, desk: Desk, most_bytes: int, allowed: Allowed | None = None) -> None:
+    def __init__(self, desk: Desk, allowed: Allowed | None = None) -> None:
         self._desk = desk
         self._allowed = allowed
         self._streams: set[Stream] = set()
         self._draining = False
-        self.most_bytes = most_bytes
 
     def handler(self) -> grpc.GenericRpcHandler:
         """All its calls."""
@@ -90,6 +89,6 @@ class Service:
             self._streams.discard(stream)
 
     def _request(self, body: bytes) -> Any:
-        if len(body) > self.most_bytes:
-            raise TooLarge(f"a request may have at most {self.most_bytes} bytes, this one has {len(body)}")
+        if len(body) > self._desk.most_body_bytes:
+            raise TooLarge(f"a request may have at most {self._desk.most_body_bytes} bytes, this one has {len(body)}")
         return parsed(ModelInferRequest, body)
