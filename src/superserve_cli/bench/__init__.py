@@ -7,6 +7,7 @@ from superserve_cli.bench.actuate import actuate
 from superserve_cli.bench.decide import decide
 from superserve_cli.bench.figure import Figure, machine
 from superserve_cli.bench.pictures import write_pictures
+from superserve_cli.bench.serve.rpc import rpc
 from superserve_cli.bench.simulate import simulate
 from superserve_cli.bench.start import start
 from superserve_cli.bench.subnetact import subnetact
@@ -18,6 +19,7 @@ BENCHMARKS: Final[dict[str, Callable[[Progress], list[Figure]]]] = {
     "decide": decide,
     "actuate": actuate,
     "start": start,
+    "rpc": rpc,
 }
 SUBNETACT: Final = "subnetact"
 """Not among the others: it takes a device, and yields what pictures are drawn from."""

@@ -1,0 +1,1 @@
+"""What the live server costs, measured from outside: a server in a process of its own, load over loopback."""
