@@ -32,6 +32,7 @@ CONTENTS: Final = {
     "BYTES": "bytes_contents",
 }
 """Where the numbers of a datatype stand; the others have no such form."""
+CHOICES: Final = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
 LARGEST_INT64: Final = 2**63 - 1
 
 
@@ -48,12 +49,11 @@ def read_request(message: Any, read: Read | None = None, within_ns: int | None =
 
     Raises Invalid, TooLarge, and what `read` raises.
     """
-    numbers = any(map(_has_numbers, message.inputs))
-    if numbers and message.raw_input_contents:
-        raise Invalid("raw_input_contents and contents exclude each other")
-    inputs = _inputs(message.inputs, message.raw_input_contents or None, read)
-    outputs = tuple(_wanted(output, not numbers) for output in _few(message.outputs))
-    return InferRequest(inputs, message.id, read_parameters(message.parameters), outputs, not numbers, within_ns)
+    raw = message.raw_input_contents or None
+    binary = raw is not None or not any(map(_has_numbers, message.inputs))
+    inputs = _inputs(message.inputs, raw, read)
+    outputs = tuple(_wanted(output, binary) for output in _few(message.outputs)) if message.outputs else ()
+    return InferRequest(inputs, message.id, read_parameters(message.parameters), outputs, binary, within_ns)
 
 
 def write_response(response: InferResponse, raw: bool = True, placed: Mapping[str, Place] = NOWHERE) -> Any:
@@ -83,21 +83,14 @@ def read_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def write_parameters(values: Mapping[str, Any], parameters: Any) -> None:
     """Fill a message's map of parameters."""
     for name, value in values.items():
-        setattr(parameters[name], _choice(value), value)
+        kind = CHOICES[type(value)]
+        setattr(parameters[name], "uint64_param" if kind == "int64_param" and value > LARGEST_INT64 else kind, value)
 
 
 def _value(name: str, choice: Any) -> Any:
     if (which := choice.WhichOneof("parameter_choice")) is None:
         raise Invalid(f"parameter {name!r} has no value")
     return getattr(choice, which)
-
-
-def _choice(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool_param"
-    if isinstance(value, int):
-        return "uint64_param" if value > LARGEST_INT64 else "int64_param"
-    return "double_param" if isinstance(value, float) else "string_param"
 
 
 def _inputs(tensors: Sequence[Any], raw: Sequence[bytes] | None, read: Read | None) -> tuple[Tensor, ...]:
@@ -112,7 +105,7 @@ def _inputs(tensors: Sequence[Any], raw: Sequence[bytes] | None, read: Read | No
             elif raw is None:
                 data = _numbers(datatype, shape, tensor.contents)
             else:
-                data, at = _next(datatype, shape, raw, at), at + 1
+                data, at = _next(tensor, datatype, shape, raw, at), at + 1
         except Invalid as error:
             raise Invalid(f"tensor {name!r}: {error}") from None
         found.append(Tensor(name, datatype, data))
@@ -125,7 +118,9 @@ def _has_numbers(tensor: Any) -> bool:
     return tensor.HasField("contents") and bool(tensor.contents.ListFields())
 
 
-def _next(datatype: str, shape: Sequence[int], raw: Sequence[bytes], at: int) -> NDArray[Any]:
+def _next(tensor: Any, datatype: str, shape: Sequence[int], raw: Sequence[bytes], at: int) -> NDArray[Any]:
+    if _has_numbers(tensor):
+        raise Invalid("raw_input_contents and contents exclude each other")
     if at == len(raw):
         raise Invalid(f"{len(raw)} raw_input_contents stand beside more inputs")
     body = raw[at]

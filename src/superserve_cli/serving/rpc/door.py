@@ -6,6 +6,7 @@ from typing import Final, NoReturn, TypeAlias
 import grpc
 import grpc.aio
 
+from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.serving.refusals import Busy, Refusal
 
 Context: TypeAlias = grpc.aio.ServicerContext
@@ -16,7 +17,6 @@ AUTHORIZATION: Final = "authorization"
 OBJECTIVES: Final = "x-superserve-"
 """What metadata begins with that says something about a request, as the HTTP headers of these names do."""
 MS_PER_S: Final = 1000
-NS_PER_S: Final = 1_000_000_000
 
 
 async def refuse(context: Context, refusal: Refusal) -> NoReturn:
