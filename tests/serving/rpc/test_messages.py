@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pool import Default
 
-from superserve_cli.serving.rpc import messages
+from superserve_cli.serving.rpc import declared, messages
 
 FIELD = re.compile(r"^\s*(?:repeated )?(?:map<[^>]+>|[\w.]+) (\w+) = (\d+);", re.MULTILINE)
 VALUE = re.compile(r"^\s*([A-Z]\w+) = (\d+);", re.MULTILINE)
 
 
-def declared() -> str:
-    return files(messages.__package__).joinpath("open_inference.proto").read_text(encoding="utf-8")
+def source(name: str) -> str:
+    return files(messages.__package__).joinpath(f"{name}.proto").read_text(encoding="utf-8")
 
 
 def every_message(scope: Any) -> Iterator[Any]:
@@ -24,13 +24,15 @@ def every_message(scope: Any) -> Iterator[Any]:
         yield from every_message(message)
 
 
-def test_the_shipped_descriptors_are_those_of_the_source() -> None:
-    file = messages.POOL.FindFileByName("open_inference.proto")
+@pytest.mark.parametrize("name", ["open_inference", "health", "reflection"])
+def test_the_shipped_descriptors_are_those_of_the_source(name: str) -> None:
+    file = declared.pool(name).FindFileByName(f"{name}.proto")
     every = list(every_message(file))
     fields = Counter((f.name, f.number) for m in every if not m.GetOptions().map_entry for f in m.fields)
     enums = [*file.enum_types_by_name.values(), *(e for m in every for e in m.enum_types)]
-    assert Counter((name, int(n)) for name, n in FIELD.findall(declared())) == fields
-    assert Counter((name, int(n)) for name, n in VALUE.findall(declared())) == Counter((v.name, v.number) for e in enums for v in e.values)
+    values = Counter((value.name, value.number) for enum in enums for value in enum.values)
+    assert Counter((found, int(n)) for found, n in FIELD.findall(source(name))) == fields
+    assert Counter((found, int(n)) for found, n in VALUE.findall(source(name))) == values
 
 
 def test_every_call_of_the_protocol_has_its_path_and_its_messages() -> None:

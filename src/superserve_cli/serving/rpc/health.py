@@ -1,52 +1,31 @@
-"""`grpc.health.v1.Health`: whether the server, or a service of it, would serve now. Open to everybody.
-
-Its two messages live in a pool of their own, like those of `messages`.
-"""
+"""`grpc.health.v1.Health`: whether the server, or a service of it, would serve now. Open to everybody."""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import grpc
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
 
 from superserve_cli.serving.refusals import Invalid
+from superserve_cli.serving.rpc import declared
 from superserve_cli.serving.rpc.codec import parsed
-from superserve_cli.serving.rpc.door import Context
+from superserve_cli.serving.rpc.door import Context, refuse
 from superserve_cli.serving.rpc.messages import SERVICE
 
 PACKAGE: Final = "grpc.health.v1"
+POOL: Final = declared.pool("health")
 HEALTH: Final = f"{PACKAGE}.Health"
 SERVICES: Final = ("", SERVICE, HEALTH)
 """What can be asked for; "" is the server as a whole."""
-UNKNOWN: Final = 0
-SERVING: Final = 1
-NOT_SERVING: Final = 2
-SERVICE_UNKNOWN: Final = 3
-STATUSES: Final = {"UNKNOWN": UNKNOWN, "SERVING": SERVING, "NOT_SERVING": NOT_SERVING, "SERVICE_UNKNOWN": SERVICE_UNKNOWN}
 WATCH_STEP_S: Final = 0.1
 """How soon a watcher hears of a change."""
 
-
-def _messages() -> tuple[Any, Any]:
-    file = FileDescriptorProto(name="health.proto", package=PACKAGE, syntax="proto3")
-    request, response = file.message_type.add(name="HealthCheckRequest"), file.message_type.add(name="HealthCheckResponse")
-    one = FieldDescriptorProto.LABEL_OPTIONAL
-    request.field.add(name="service", number=1, type=FieldDescriptorProto.TYPE_STRING, label=one)
-    statuses = response.enum_type.add(name="ServingStatus")
-    for name, number in STATUSES.items():
-        statuses.value.add(name=name, number=number)
-    kind = f".{PACKAGE}.HealthCheckResponse.ServingStatus"
-    response.field.add(name="status", number=1, type=FieldDescriptorProto.TYPE_ENUM, type_name=kind, label=one)
-    pool = DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    find = pool.FindMessageTypeByName
-    return GetMessageClass(find(f"{PACKAGE}.HealthCheckRequest")), GetMessageClass(find(f"{PACKAGE}.HealthCheckResponse"))
-
-
-HealthCheckRequest, HealthCheckResponse = _messages()
+HealthCheckRequest: Final = declared.message(POOL, f"{PACKAGE}.HealthCheckRequest")
+HealthCheckResponse: Final = declared.message(POOL, f"{PACKAGE}.HealthCheckResponse")
+UNKNOWN: Final[int] = HealthCheckResponse.UNKNOWN
+SERVING: Final[int] = HealthCheckResponse.SERVING
+NOT_SERVING: Final[int] = HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN: Final[int] = HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health:
@@ -89,7 +68,7 @@ async def _service(body: bytes, context: Context) -> str:
     try:
         service: str = parsed(HealthCheckRequest, body).service
     except Invalid as error:
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        await refuse(context, error)
     return service
 
 

@@ -1,15 +1,10 @@
-"""The messages of `inference.GRPCInferenceService`, in a pool of their own.
+"""The messages of `inference.GRPCInferenceService`, as `open_inference.proto` declares them."""
 
-Other packages register the same names in protobuf's default pool (tritonclient, kserve, open-inference); there a second definition
-is refused, here both live in one process. `open_inference.binpb` is compiled from `open_inference.proto`.
-"""
-
-from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+
+from superserve_cli.serving.rpc import declared
 
 PACKAGE: Final = "inference"
 SERVICE: Final = f"{PACKAGE}.GRPCInferenceService"
@@ -25,18 +20,11 @@ class Method(NamedTuple):
     response_streams: bool
 
 
-def _pool() -> DescriptorPool:
-    pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(files(__package__).joinpath("open_inference.binpb").read_bytes()).file:
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool
-
-
-POOL: Final = _pool()
+POOL: Final = declared.pool("open_inference")
 
 
 def _message(name: str) -> Any:
-    return GetMessageClass(POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return declared.message(POOL, f"{PACKAGE}.{name}")
 
 
 def _methods() -> dict[str, Method]:

@@ -10,6 +10,7 @@ import grpc.aio
 
 from superserve_cli.errors import Unreachable
 from superserve_cli.serving.desk import Desk
+from superserve_cli.serving.rpc import reflection
 from superserve_cli.serving.rpc.door import Allowed
 from superserve_cli.serving.rpc.health import Health
 from superserve_cli.serving.rpc.service import Service
@@ -28,7 +29,7 @@ HANDSHAKE_MS: Final = 10_000
 
 
 class Rpc:
-    """A gRPC server: the inference service and health, on one port.
+    """A gRPC server: the inference service, health and reflection, on one port.
 
     At most `most_calls` are there at a time, streams and watchers of health included. The desk's limit at the start bounds every
     message. `allowed` says who may ask by their Authorization, None: everybody; `credentials` make it TLS.
@@ -46,7 +47,7 @@ class Rpc:
         self._service = Service(desk, allowed)
         health = Health(lambda: desk.ready, self._draining)
         self._server = grpc.aio.server(
-            handlers=(self._service.handler(), health.handler()),
+            handlers=(self._service.handler(), health.handler(), *reflection.handlers(allowed)),
             options=_options(desk.most_body_bytes, most_connections),
             maximum_concurrent_rpcs=most_calls,
         )
