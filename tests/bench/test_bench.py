@@ -37,4 +37,4 @@ def test_figures_are_json_by_key_with_the_machine(capsys: pytest.CaptureFixture[
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "simulat"]) == 2
     assert "did you mean simulate" in capsys.readouterr().err
-    assert {*bench.BENCHMARKS, bench.SUBNETACT} == {"simulate", "decide", "actuate", "subnetact", "start"}
+    assert {*bench.BENCHMARKS, bench.SUBNETACT} == {"simulate", "decide", "actuate", "subnetact", "start", "rpc"}

@@ -101,7 +101,7 @@ class Server:
             why = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).rpartition(": ")[2]
             where, hint = f"{settings.host}:{settings.port}", "choose another --host or --port (port 0 picks a free one)"
             raise Unreachable(f"cannot listen on {where}: {why}", hint=hint) from error
-        _allow_files(MOST_CONNECTIONS + OTHER_FILES)
+        _allow_files((1 if self._rpc is None else 2) * MOST_CONNECTIONS + OTHER_FILES)
         self._let_go_of_slow()
         port = self._listening.sockets[0].getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -296,7 +296,7 @@ def test_a_client_that_goes_frees_its_place_in_the_queue(world: World, how: str)
     async def conversation(client: Client) -> None:
         running = client.call("ModelInfer", question(slo_us=10**9))
         await client.until(lambda: server.router.pending == 1)
-        waiting = client.call("ModelInfer", question(slo_us=10**9), timeout=0.5 if how == "has a deadline" else None)
+        waiting = client.call("ModelInfer", question(slo_us=10**9), timeout=1.0 if how == "has a deadline" else None)
         await client.until(lambda: server.engine.depth == 1)
         if how == "cancels":
             waiting.cancel()
@@ -356,6 +356,18 @@ def test_errors_in_a_stream_are_messages_and_the_stream_goes_on(world: World) ->
         assert answer.parameters["triton_final_response"].bool_param
         await stream.done_writing()
         assert await stream.read() is grpc.aio.EOF
+
+    talk(server, conversation)
+
+
+def test_our_own_bug_ends_a_stream_instead_of_leaving_it_waiting(world: World) -> None:
+    server = world()
+    server.model.objectives = None
+
+    async def conversation(client: Client) -> None:
+        stream = client.call("ModelStreamInfer")
+        await stream.write(question())
+        assert (await status(stream.read()))[0] == "UNKNOWN"
 
     talk(server, conversation)
 

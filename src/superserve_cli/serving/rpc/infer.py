@@ -21,7 +21,6 @@ ASKS_FOR_FINAL: Final = "triton_enable_empty_final_response"
 FINAL: Final = "triton_final_response"
 """What clients that ask so look for in a stream's answers; here every answer is the last one of its request."""
 
-
 Parse = Callable[[bytes], Any]
 """The ModelInferRequest that some bytes hold; raises Refusal."""
 
@@ -86,7 +85,7 @@ class Stream:
         self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._draining = False
         self._reading = asyncio.create_task(self._read())
-        self._reading.add_done_callback(lambda _: self._end_if_answered())
+        self._reading.add_done_callback(self._has_read)
 
     async def run(self) -> None:
         """Write the answers, until there will be no more; a client that goes gives its places back."""
@@ -122,6 +121,12 @@ class Stream:
         asked = _Asked(self, self._desk)
         self._asked.add(asked)
         asked.ask(self._parse, body, within_ns(self._context), self._headers)
+
+    def _has_read(self, reading: asyncio.Task[None]) -> None:
+        if reading.cancelled() or reading.exception() is None:
+            self._end_if_answered()
+        else:  # which is our own bug: `run` raises it
+            self._answers.put_nowait(None)
 
     def _end_if_answered(self) -> None:
         if self._reading.done() and not self._asked:

@@ -1,4 +1,7 @@
-"""gRPC on the router's own event loop: the other door to the desk."""
+"""gRPC on the router's own event loop: the other door to the desk.
+
+The library has a thread of its own that waits for the sockets; it runs no Python.
+"""
 
 import asyncio
 import errno
