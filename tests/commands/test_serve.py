@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,7 @@ from superserve_cli.engine import recording
 from superserve_cli.policies import named
 from superserve_cli.serving.load import replay
 from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
+from superserve_cli.serving.rpc.messages import METHODS, ModelInferRequest
 from superserve_cli.supernet.onnx import export_subnet, export_whole
 from superserve_cli.traces.trace import Trace
 from tests.serving.nets import words
@@ -56,6 +58,7 @@ class Served:
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline()
         self.port = int(self.line.split("http://127.0.0.1:")[1].split()[0])
+        self.grpc_port = int(self.line.split("grpc://127.0.0.1:")[1].split()[0])
 
     def ask(self, method: str, path: str, body: object = b"", **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -91,7 +94,8 @@ def asked(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_first_line_says_what_is_served_where(server: Served) -> None:
-    assert server.line == f"serving conv-glyphs on http://127.0.0.1:{server.port} (slackfit, shed, 1 worker, SLO 2000 ms)\n"
+    where = f"http://127.0.0.1:{server.port} and grpc://127.0.0.1:{server.grpc_port}"
+    assert server.line == f"serving conv-glyphs on {where} (slackfit, shed, 1 worker, SLO 2000 ms)\n"
     assert server.ask("GET", "/v2/health/ready")[0] == 200
 
 
@@ -123,6 +127,19 @@ def test_json_and_binary_requests_get_the_same_logits_from_the_same_subnet(serve
     read = read_response(raw, int(headers["Inference-Header-Content-Length"]))
     assert read.parameters["subnet"] == answer["parameters"]["subnet"]
     np.testing.assert_allclose(read.outputs[0].data.ravel(), answer["outputs"][0]["data"], rtol=1e-5)
+
+
+def test_grpc_gives_the_logits_that_http_gives(server: Served) -> None:
+    data = np.full((1, 1, 16, 16), 0.5, np.float32)
+    request = ModelInferRequest(model_name="conv-glyphs", raw_input_contents=[data.tobytes()])
+    request.inputs.add(name="input", datatype="FP32", shape=data.shape)
+    infer = METHODS["ModelInfer"]
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        call = channel.unary_unary(infer.path, infer.request.SerializeToString, infer.response.FromString)
+        answer = call(request, timeout=SLOW)
+    status, same = server.infer(asked(parameters={"subnet": answer.parameters["subnet"].string_param}))
+    assert status == 200
+    np.testing.assert_allclose(np.frombuffer(answer.raw_output_contents[0], "<f4"), same["outputs"][0]["data"], rtol=1e-5)
 
 
 def test_an_impossible_slo_is_a_504_and_a_generous_floor_is_kept(server: Served) -> None:
@@ -259,6 +276,9 @@ def test_load_for_words_is_words(of_words: Served) -> None:
         (["--host", ""], "--host is empty"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:8000: cannot assign requested address ("),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:8000"),
+        (["--grpc-port", "99999"], "--grpc-port"),
+        (["--grpc-port", "8000"], "--port and --grpc-port are both 8000"),
+        (["--grpc-port", "9", "--no-grpc"], "--grpc-port and --no-grpc exclude each other"),
     ],
 )
 def test_a_wrong_option_is_one_line(profile: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str) -> None:
@@ -286,10 +306,12 @@ def test_what_a_worker_cannot_do_is_one_line(profile: Path, capsys: pytest.Captu
     assert err.count("\n") == 1
 
 
-def test_a_port_in_use_is_one_line_and_no_worker_is_started(profile: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_port_in_use_is_one_line_and_no_worker_is_started(profile: Path, capfd: pytest.CaptureFixture[str], option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert run(["serve", "--quiet", "--profile", str(profile), "--port", str(port)]) == 2
+        free = ["--port", "0"] if option == "--grpc-port" else []
+        assert run(["serve", "--quiet", "--profile", str(profile), *free, option, str(port)]) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert f"cannot listen on 127.0.0.1:{port}: it is in use" in err
+    assert f"cannot listen on 127.0.0.1:{port}{' for gRPC' if free else ''}: it is in use" in err

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
+from google.protobuf.message import EncodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -8,6 +8,7 @@ from superserve_cli.bench.decide import decide
 from superserve_cli.bench.figure import Figure, machine
 from superserve_cli.bench.pictures import write_pictures
 from superserve_cli.bench.serve.handoff import handoff
+from superserve_cli.bench.serve.rpc import rpc
 from superserve_cli.bench.simulate import simulate
 from superserve_cli.bench.start import start
 from superserve_cli.bench.subnetact import subnetact
@@ -20,6 +21,7 @@ BENCHMARKS: Final[dict[str, Callable[[Progress], list[Figure]]]] = {
     "actuate": actuate,
     "start": start,
     "handoff": handoff,
+    "rpc": rpc,
 }
 SUBNETACT: Final = "subnetact"
 """Not among the others: it takes a device, and yields what pictures are drawn from."""

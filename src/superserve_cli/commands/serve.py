@@ -28,6 +28,11 @@ def serve(
     eager: Annotated[bool, typer.Option("--eager", help="On a GPU, launch kernel by kernel instead of replaying captured graphs.")] = False,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where to listen; 0 picks a free port.", min=0, max=65535)] = 8000,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(help="Where to listen for gRPC (default: 8001, or a free port with --port 0).", min=0, max=65535, show_default=False),
+    ] = None,
+    no_grpc: Annotated[bool, typer.Option("--no-grpc", help="Serve HTTP alone.")] = False,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
     fixtures: Annotated[
         bool, typer.Option("--fixtures", help="Serve simple, simple_string and simple_identity too, for clients' own tests.")
@@ -41,7 +46,7 @@ def serve(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out, and the file of --record.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the address and what goes wrong.")] = False,
 ) -> None:
-    """Serve a SuperNet over HTTP (Open Inference Protocol v2), within each request's deadline.
+    """Serve a SuperNet over HTTP and gRPC (Open Inference Protocol v2), within each request's deadline.
 
     A request may name its SLO (`timeout` or `slo_us`, microseconds), a `min_accuracy` and a `subnet` in its `parameters`. Ctrl-C or
     SIGTERM answers what is queued and ends. Metrics for Prometheus are at /metrics.
@@ -66,6 +71,7 @@ def serve(
         slo_ns=_slo_ns(slo_ms, served.default_slo_ns()),
         host=host,
         port=port,
+        grpc_port=_grpc_port(grpc_port, port, no_grpc),
         max_queue=max_queue,
         record=out is not None,
         events=record is not None,
@@ -94,6 +100,21 @@ def serve(
 
 
 WORKER = "superserve_cli.serving.workers.resident:make"
+
+
+def _grpc_port(asked: int | None, port: int, off: bool) -> int | None:
+    from superserve_cli.errors import BadOption
+
+    if off and asked is not None:
+        raise BadOption("--grpc-port and --no-grpc exclude each other", hint="leave one of them out")
+    if asked is not None and asked == port != 0:
+        raise BadOption(f"--port and --grpc-port are both {port}", hint="choose another --grpc-port (0 picks a free one)")
+    if off:
+        return None
+    return asked if asked is not None else GRPC_PORT if port else 0
+
+
+GRPC_PORT = 8001
 
 
 def _text(path: Path | None) -> str | None:
@@ -151,9 +172,11 @@ def _opened(server: "Server", settings: "Settings", quiet: bool) -> None:
 
     said, model = server.described, server.hellos[0].model
     workers = f"{said['workers']} worker{'s' if said['workers'] > 1 else ''}"
+    grpc = f" and grpc://{server.grpc_address}" if server.grpc_address else ""
     for sentence in mismatches(settings.profile, server.hellos[0]):
         console.warn(sentence)
-    console.data(f"serving {model.name} on {server.url} ({said['policy']}, {said['late']}, {workers}, SLO {settings.slo_ns / 1e6:g} ms)")
+    how = f"{said['policy']}, {said['late']}, {workers}, SLO {settings.slo_ns / 1e6:g} ms"
+    console.data(f"serving {model.name} on {server.url}{grpc} ({how})")
     sys.stdout.flush()  # whoever reads a pipe waits for this line
     if not quiet:
         console.note(_example(server.url, model.name, model.datatype, model.shape))

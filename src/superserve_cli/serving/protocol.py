@@ -39,13 +39,17 @@ class Wanted(NamedTuple):
 
 
 class InferRequest(NamedTuple):
-    """A request to infer. No `outputs` means all of them, as bytes iff `binary_output`."""
+    """A request to infer. No `outputs` means all of them, as bytes iff `binary_output`.
+
+    `within_ns` is how long its client will wait whatever the parameters say, where the transport knows.
+    """
 
     inputs: tuple[Tensor, ...]
     id: str = ""
     parameters: Mapping[str, Any] = NO_PARAMETERS
     outputs: tuple[Wanted, ...] = ()
     binary_output: bool = False
+    within_ns: int | None = None
 
     def as_bytes(self, output: str) -> bool:
         """Whether an output is to be sent as bytes."""

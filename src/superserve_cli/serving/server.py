@@ -30,6 +30,7 @@ from superserve_cli.serving.model import Hello
 from superserve_cli.serving.objectives import Objectives
 from superserve_cli.serving.router import Router
 from superserve_cli.serving.routes import Routes
+from superserve_cli.serving.rpc.server import Rpc
 from superserve_cli.serving.supernet_model import SuperNetModel
 from superserve_cli.serving.workers.messages import Order, Plan
 from superserve_cli.serving.workers.process import ProcessWorker
@@ -49,9 +50,9 @@ OTHER_FILES: Final = 256
 class Settings:
     """What a server is to do: one worker per order; `profile` holds the served subnets only.
 
-    It may `record` what becomes of each request, and all `events` of its engine with the decisions, and have the `fixtures` beside. A
-    worker that keeps a batch for longer than `hung_ns` is ended (by default ten times what is planned, and a second); `drift_guard`
-    plans slow ones as slow.
+    `grpc_port` None: HTTP alone. It may `record` what becomes of each request, and all `events` of its engine with the decisions, and
+    have the `fixtures` beside. A worker that keeps a batch for longer than `hung_ns` is ended (by default ten times what is planned,
+    and a second); `drift_guard` plans slow ones as slow.
     """
 
     orders: Sequence[Order]
@@ -61,6 +62,7 @@ class Settings:
     slo_ns: int
     host: str = "127.0.0.1"
     port: int = 8000
+    grpc_port: int | None = None
     max_queue: int = 10_000
     record: bool = False
     events: bool = False
@@ -82,11 +84,13 @@ class Server:
         self._site = Site.of(Routes(self._desk), MOST_BODY_BYTES)
         self._ledger = Ledger(settings.profile.subnets, settings.profile.accuracies) if settings.record else None
         self._listening: asyncio.Server | None = None
+        most_calls = settings.max_queue + MOST_CONNECTIONS
+        self._rpc = Rpc(self._desk, MOST_CONNECTIONS, most_calls) if settings.grpc_port is not None else None
         self._workers: list[ProcessWorker] = []
         self._model: SuperNetModel | None = None
         self._origin_ns = self._clock.now_ns()
         self.hellos: list[Hello] = []
-        self.url = ""
+        self.url = self.grpc_address = ""
 
     async def listen(self) -> None:
         """Take the port; health is answered from now on. Raises Unreachable."""
@@ -100,10 +104,13 @@ class Server:
             why = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).rpartition(": ")[2]
             where, hint = f"{settings.host}:{settings.port}", "choose another --host or --port (port 0 picks a free one)"
             raise Unreachable(f"cannot listen on {where}: {why}", hint=hint) from error
-        _allow_files(MOST_CONNECTIONS + OTHER_FILES)
+        _allow_files((1 if self._rpc is None else 2) * MOST_CONNECTIONS + OTHER_FILES)
         self._let_go_of_slow()
         port = self._listening.sockets[0].getsockname()[1]
-        self.url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"http://{host}:{port}"
+        if self._rpc is not None and settings.grpc_port is not None:
+            self.grpc_address = f"{host}:{await self._rpc.listen(settings.host, settings.grpc_port)}"
 
     def _let_go_of_slow(self) -> None:
         self._site.let_go_of_slow(time.monotonic())
@@ -136,6 +143,8 @@ class Server:
         if self._listening is not None:
             self._listening.close()
         self._site.drain()
+        if self._rpc is not None:
+            self._rpc.drain(self._settings.longest_drain_s + FLUSH_S)
         if router is None:
             return
         router.closed = True
@@ -147,9 +156,16 @@ class Server:
                 worker.leave()
             for i in range(len(self._workers)):
                 router.lost(i, "stopping")
+        if self._rpc is not None:
+            await self._rpc.drained(FLUSH_S)
         until_ns = self._clock.now_ns() + round(FLUSH_S * NS_PER_S)
         while self._site.connections and self._clock.now_ns() < until_ns:
             await asyncio.sleep(DRAIN_STEP_S)
+
+    async def hang_up(self) -> None:
+        """End what gRPC calls are left."""
+        if self._rpc is not None:
+            await self._rpc.stop()
 
     def stop(self) -> None:
         """End the workers."""
@@ -213,6 +229,7 @@ async def run(settings: Settings, opened: Callable[[Server], None]) -> Server:
         await server.drain()
     finally:
         server.stop()
+        await server.hang_up()
     return server
 
 

@@ -107,8 +107,9 @@ class SuperNetModel:
         goal = self.objectives.read(asked.parameters, headers, version)
         if goal.subnet and goal.subnet not in self.versions:
             raise Invalid(f"no subnet {goal.subnet!r} is served; there are {listed(self.versions)}")
+        slo_ns = goal.slo_ns if asked.within_ns is None else min(goal.slo_ns, asked.within_ns)
         reply = _Reply(caller, self.name, asked)
-        id = router.submit(rows, goal.slo_ns, goal.min_accuracy, reply, goal.subnet, goal.priority)
+        id = router.submit(rows, slo_ns, goal.min_accuracy, reply, goal.subnet, goal.priority)
         return lambda: router.cancel(id)
 
 

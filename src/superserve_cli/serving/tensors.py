@@ -150,7 +150,7 @@ def _exact(datatype: str, data: list[Any]) -> NDArray[Any]:
         raise Invalid(f"{datatype} data must be {'strings' if kind is str else f'{kind.__name__} values'}, in lists of equal length")
     if kind is str:
         return _objects([_utf8(value) for value in flat]).reshape(array.shape)
-    if kind is int and flat and not _holds(DTYPES[datatype], min(flat), max(flat)):
+    if kind is int and flat and not holds(DTYPES[datatype], min(flat), max(flat)):
         raise Invalid(f"a number in data does not fit into {datatype}")
     return np.array(flat, dtype=DTYPES[datatype]).reshape(array.shape)
 
@@ -162,7 +162,8 @@ def _utf8(text: str) -> bytes:
         raise Invalid(f"{text[:20]!r} is not text") from None
 
 
-def _holds(dtype: np.dtype[Any], least: int, most: int) -> bool:
+def holds(dtype: np.dtype[Any], least: int, most: int) -> bool:
+    """Whether integers from one to another fit into a type."""
     limits = np.iinfo(dtype)
     return int(limits.min) <= least and most <= int(limits.max)
 

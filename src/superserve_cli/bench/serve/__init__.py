@@ -1,1 +1,1 @@
-"""What `superserve bench` measures of the live server."""
+"""What the live server costs, measured from outside: a server in a process of its own, load over loopback."""

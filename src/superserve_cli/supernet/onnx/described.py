@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet

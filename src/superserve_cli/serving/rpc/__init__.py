@@ -1,0 +1,1 @@
+"""The protocol's gRPC side. `messages` holds what both ends of the wire speak."""
