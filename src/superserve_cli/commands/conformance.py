@@ -8,6 +8,7 @@ from superserve_cli.errors import NotConformant
 def conformance(
     url: Annotated[str, typer.Argument(metavar="URL", help="The server's address, http://HOST:PORT.")],
     model: Annotated[str | None, typer.Option(help="The model to ask.", show_default="the only one that the server lists")] = None,
+    grpc: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where the same server speaks gRPC: tried as well.")] = None,
     header: Annotated[list[str] | None, typer.Option(metavar="NAME:VALUE", help="A header for every request. Repeatable.")] = None,
     disturb: Annotated[
         bool, typer.Option("--disturb", help="Also unload and load the model: it is away for a moment, and then loaded anew.")
@@ -25,7 +26,7 @@ def conformance(
     client = protocol.Client(protocol.place(url), protocol.headers(header or []))
     target = protocol.find(client, model)
     with console.progress("conformance") as progress:
-        report = protocol.run(client, target, disturb, progress)
+        report = protocol.run(client, target, grpc, disturb, progress)
     if json:
         console.as_json(report.to_json())
     else:

@@ -5,6 +5,7 @@ from typing import Final
 from superserve_cli.conformance.case import Case
 from superserve_cli.conformance.cases.binary import CASES as BINARY
 from superserve_cli.conformance.cases.compression import CASES as COMPRESSION
+from superserve_cli.conformance.cases.grpc import CASES as GRPC
 from superserve_cli.conformance.cases.health import CASES as HEALTH
 from superserve_cli.conformance.cases.inference import CASES as INFERENCE
 from superserve_cli.conformance.cases.limits import CASES as LIMITS
@@ -31,3 +32,4 @@ HTTP: Final[tuple[Case, ...]] = (
     *LIMITS,
 )
 """What a `client.Client` asks. The limits come last: they are the likeliest to bring a server down."""
+__all__ = ["GRPC", "HTTP"]
