@@ -177,7 +177,7 @@ def extensions(calls: Calls, server: client.InferenceServerClient, model: str) -
         server.load_model("no-such-model")
     with calls.call("get_log_settings"):
         server.get_log_settings()
-    with calls.call("get_trace_settings"):
+    with calls.refused("get_trace_settings, which is not offered", InferenceServerException):
         server.get_trace_settings()
 
 

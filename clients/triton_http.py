@@ -150,7 +150,7 @@ def extensions(calls: Calls, server: client.InferenceServerClient, model: str) -
     with calls.call("get_log_settings and update_log_settings"):
         told = server.get_log_settings()
         server.update_log_settings({"log_info": told["log_info"]})
-    with calls.call("get_trace_settings"):
+    with calls.refused("get_trace_settings, which is not offered", InferenceServerException):
         server.get_trace_settings()
 
 
