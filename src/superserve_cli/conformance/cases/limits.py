@@ -52,6 +52,17 @@ def continues(client: Client, target: Target) -> None:
     expect.that([answer.status for answer in answers] == [200], "status 200", [str(answer) for answer in answers])
 
 
+def query(client: Client, target: Target) -> None:
+    """Clients may add a query, which says nothing to the protocol."""
+    expect.ok(client.get("/v2/health/live?verbose=1"))
+
+
+def old_version(client: Client, target: Target) -> None:
+    """A probe that speaks HTTP/1.0: one answer, and the connection closes."""
+    answers = client.raw(client.head("GET", "/v2/health/live").replace(b"HTTP/1.1", b"HTTP/1.0", 1), answers=2)
+    expect.that([answer.status for answer in answers] == [200], "one answer, and a closed connection", [str(answer) for answer in answers])
+
+
 def _malformed(data: bytes) -> Check:
     def check(client: Client, target: Target) -> None:
         expect.refused_or_closed(client.raw(data))
@@ -93,6 +104,8 @@ CASES: Final = (
     _case("close when asked", "Connection: close ends the connection after the answer (RFC 9112, 9.6)", closes, required=True),
     _case("a body in chunks", "a recipient must be able to parse the chunked transfer coding (RFC 9112, 7.1)", chunks, required=True),
     _case("expect: 100-continue", "a server answers 100 or the final status (RFC 9110, 10.1.1)", continues),
+    _case("a query behind the path", "a query is part of the target, not of the path (RFC 9110, 4.1)", query),
+    _case("HTTP/1.0", "a connection does not persist after HTTP/1.0 (RFC 9112, 9.3)", old_version),
     _case("garbage", FRAMING, _malformed(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")),
     _case("no version of HTTP", FRAMING, _malformed(b"GET /v2 HTTP/9.9\r\nHost: x\r\n\r\n")),
     _case("a length that is text", FRAMING, _headed("Content-Length: many")),

@@ -51,6 +51,13 @@ def _ragged(target: Target) -> Any:
     return target.with_first(data=[lists, [lists]])
 
 
+def _deep(values: list[Any]) -> Any:
+    """The values in more lists than any tensor has dimensions."""
+    for _ in range(100):
+        values = [values]
+    return values
+
+
 def _not_a_number(target: Target) -> bytes:
     must_have_json(target)
     tensor = target.samples()[0]
@@ -80,6 +87,7 @@ CASES: Final = (
     _case("too many elements", CONTENTS, _data(lambda values: [*values, values[0]])),
     _case("no elements", CONTENTS, _data(lambda values: [])),
     _case("ragged lists", CONTENTS, _ragged),
+    _case("lists within lists, a hundred deep", CONTENTS, _data(_deep)),
     _case("null among the elements", CONTENTS, _data(lambda values: [None, *values[1:]])),
     _case("an object among the elements", CONTENTS, _data(lambda values: [{}, *values[1:]])),
     _case("text among numbers", CONTENTS, _among(INTEGERS | {"FP32", "FP64"}, lambda values: ["one", *values[1:]])),
