@@ -51,7 +51,7 @@ def string_memory(calls: Calls, what: str, client: Any, server: Any) -> None:
         key, room = f"/clients-{uuid4().hex}", 512
         region = shm.create_shared_memory_region("strings", key, sum(sizes) + 2 * room)
         try:
-            shm.set_shared_memory_region(region, [texts(COUNTING), texts(ONES)])
+            shm.set_shared_memory_region(region, parts)
             server.register_system_shared_memory("strings", key, sum(sizes) + 2 * room)
             inputs = [client.InferInput(name, [1, 16], "BYTES") for name in ("INPUT0", "INPUT1")]
             outputs = [client.InferRequestedOutput(name) for name in ("OUTPUT0", "OUTPUT1")]
