@@ -66,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         shape, data = tensor["shape"], _flat(tensor["data"])
         if (tensor["name"], tensor["datatype"]) != ("x", "FP32") or not isinstance(tensor["data"], list):
             raise ValueError("the input is x of FP32")
+        if _depth(tensor["data"]) > 2:
+            raise ValueError("data has more dimensions than the shape")
         if len(shape) != 2 or any(type(n) is not int for n in shape) or shape[1] != 2 or len(data) != 2 * shape[0] or not data:
             raise ValueError("data must fill a shape of [rows, 2]")
         if any(type(value) not in (int, float) for value in data) or not isinstance(asked.get("parameters", {}), dict):
@@ -88,6 +90,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _depth(data: Any) -> int:
+    return 1 + max(map(_depth, data), default=0) if isinstance(data, list) else 0
 
 
 def _no(text: str) -> None:

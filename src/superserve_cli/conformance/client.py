@@ -162,7 +162,10 @@ def _read_answers(file: BufferedReader, most: int) -> list[Answer]:
 
 
 def _read_answer(line: bytes, file: BufferedReader) -> Answer:
-    status = int(line.split()[1])
+    version, status_text, *_ = line.split()  # a ValueError where it is no status line
+    if not version.startswith(b"HTTP/1."):
+        raise ValueError(f"{line!r} is no status line")
+    status = int(status_text)
     headers = _lower(http.client.parse_headers(file))
     if headers.get("transfer-encoding", "").lower() == "chunked":
         return Answer(status, headers, _read_chunks(file))
