@@ -1,6 +1,10 @@
 """The command as users start it, against small servers and our own."""
 
 import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -46,3 +50,23 @@ def test_models_and_addresses_that_do_not_exist_are_user_errors(capsys: pytest.C
         assert "did you mean sum" in capsys.readouterr().err
         assert run(["conformance", url, "--grpc", "nowhere"]) == 2
         assert "no address" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[tuple[str, str]]:
+    command = [sys.executable, "-m", "superserve_cli", "serve", "--fixtures", "--port", "0", "--grpc-port", "0", "--slo-ms", "60000", "-q"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"on (http://\S+) and grpc://(\S+)", process.stdout.readline())
+        assert found is not None
+        yield found[1], found[2]
+        process.terminate()
+
+
+@pytest.mark.parametrize("model", ["conv-glyphs", "simple", "simple_string", "simple_identity"])
+def test_our_own_server_keeps_the_protocol_to_the_letter(ours: tuple[str, str], model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    url, grpc = ours
+    assert run(["conformance", url, "--grpc", grpc, "--model", model, "--disturb", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [case["case"] for case in said["cases"] if case["result"] == "fail"] == []
+    assert said["counts"]["pass"] > 190
