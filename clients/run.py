@@ -68,8 +68,11 @@ class Server(NamedTuple):
 
 @contextmanager
 def served() -> Iterator[Server]:
-    """A server of this environment's superserve, with the fixture models; its deadlines are generous, for busy machines."""
-    command = [sys.executable, "-m", "superserve_cli", "serve", "--fixtures", "--port", "0", "--grpc-port", "0", "--slo-ms", "5000"]
+    """A server of this environment's superserve, with the fixture models; its deadlines are generous, for busy machines.
+
+    Port 0 is a free one, of HTTP as of gRPC.
+    """
+    command = [sys.executable, "-m", "superserve_cli", "serve", "--fixtures", "--port", "0", "--slo-ms", "5000"]
     process = subprocess.Popen([*command, "--quiet"], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

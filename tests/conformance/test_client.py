@@ -12,7 +12,6 @@ from superserve_cli.conformance.client import Answer, Client
 from superserve_cli.conformance.verdict import Unmet
 from superserve_cli.errors import BadOption
 
-
 BINARY = b'{"model_name":"m","outputs":[{"name":"y","datatype":"INT8","shape":[1],"parameters":{"binary_data_size":1}}]}'
 
 
