@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 # HTTP ignores headers that it does not know (RFC 9110, 5.1), so one that is not documented does not make a request wrong. A deadline that
-# cannot be met, a full queue and what a server does not offer are answers, not crashes; and no schema can say that data must fill its shape,
-# so a well-formed request may still be a 400.
+# cannot be met, a full queue and what a server does not offer are answers, not crashes; and no schema can say that data must fill its
+# shape, so a well-formed request may still be a 400.
 CONFIG = """
 [generation]
 allow-extra-parameters = false
