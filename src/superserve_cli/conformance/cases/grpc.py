@@ -137,8 +137,6 @@ def unknown_parameters(rpc: Rpc, target: Target) -> None:
 
 def timeout(rpc: Rpc, target: Target) -> None:
     """A generous timeout, as clients send it."""
-    if "schedule_policy" not in target.extensions:
-        raise NotOffered("the server does not list schedule_policy")
     parameters = {"timeout": InferParameter(int64_param=60_000_000), "priority": InferParameter(uint64_param=1)}
     outputs(target, message(rpc.send("ModelInfer", request(target, parameters=parameters))))
 
@@ -188,24 +186,18 @@ def unknown_metadata(rpc: Rpc, target: Target) -> None:
 
 def statistics(rpc: Rpc, target: Target) -> None:
     """Counts and durations of the model."""
-    if "statistics" not in target.extensions:
-        raise NotOffered("the server does not list statistics")
     said = rpc.got("ModelStatistics", name=target.name).model_stats
     expect.that(bool(said) and said[0].name == target.name, f"an entry of {target.name}", said)
 
 
 def configuration(rpc: Rpc, target: Target) -> None:
     """The model's configuration."""
-    if "model_configuration" not in target.extensions:
-        raise NotOffered("the server does not list model_configuration")
     said = rpc.got("ModelConfig", name=target.name).config
     expect.that(said.name == target.name, f"a configuration of {target.name}", said.name)
 
 
 def index(rpc: Rpc, target: Target) -> None:
     """The models of the repository."""
-    if "model_repository" not in target.extensions:
-        raise NotOffered("the server does not list model_repository")
     names = [entry.name for entry in rpc.got("RepositoryIndex").models]
     expect.that(target.name in names, f"an entry of {target.name}", names)
 
@@ -249,8 +241,8 @@ def _cut(bad: Any) -> None:
     bad.raw_input_contents[0] = bad.raw_input_contents[0][:-1]
 
 
-def _case(name: str, sentence: str, check: Check, required: bool = True) -> Case:
-    return Case(name, GROUP, sentence, check, required)
+def _case(name: str, sentence: str, check: Check, required: bool = True, extension: str = "") -> Case:
+    return Case(name, GROUP, sentence, check, required, extension)
 
 
 ERROR: Final = "errors are indicated by the google.rpc.Status returned for the request"
@@ -266,12 +258,12 @@ CASES: Final = (
     _case("id is returned", "id: if specified it is returned in the response", id_returned),
     _case("only the outputs asked for", "outputs: the output tensors requested for this inference", some_outputs),
     _case("unknown parameters", "parameters: bool, int64 or string", unknown_parameters),
-    _case("priority and timeout", "the schedule policy extension's parameters", timeout),
+    _case("priority and timeout", "the schedule policy extension's parameters", timeout, extension="schedule_policy"),
     _case("a stream", "ModelStreamInfer: requests and answers on one stream", streamed, required=False),
     _case("health of gRPC", "grpc.health.v1.Health", health, required=False),
-    _case("statistics", "ModelStatistics of the statistics extension", statistics),
-    _case("configuration", "ModelConfig of the model configuration extension", configuration),
-    _case("index", "RepositoryIndex of the model repository extension", index),
+    _case("statistics", "ModelStatistics of the statistics extension", statistics, extension="statistics"),
+    _case("configuration", "ModelConfig of the model configuration extension", configuration, extension="model_configuration"),
+    _case("index", "RepositoryIndex of the model repository extension", index, extension="model_repository"),
     _case("unknown method", ERROR, nothing_there),
     _case("bytes that are no message", ERROR, no_message),
     _case("unknown model", ERROR, unknown_model),
