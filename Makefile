@@ -6,14 +6,19 @@ SUPERSERVE := $(BIN)/superserve
 PORT ?= 8321
 READY := $(VENV)/ready
 
-.PHONY: test demo check bench gpu docs reproduction format clean
+.PHONY: test clients demo check bench gpu docs reproduction format clean
 
 test: $(READY)
 	$(BIN)/python -m pytest
 
+# Other projects' clients against our server, each suite in a virtual environment of its own. SUITES=NAME,NAME chooses, CLIENTS says where.
+CLIENTS ?= clients/venvs
+clients: $(READY)
+	$(BIN)/python clients/run.py --venvs $(CLIENTS) $(if $(SUITES),--only $(SUITES))
+
 check: $(READY)
-	$(BIN)/ruff check src tests docs
-	$(BIN)/ruff format --check src tests docs
+	$(BIN)/ruff check src tests docs clients
+	$(BIN)/ruff format --check src tests docs clients
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_cli.py --check
@@ -53,11 +58,11 @@ reproduction: $(READY)
 	cp -r runs/reproduction/reproduction.md runs/reproduction/reproduction docs/
 
 format: $(READY)
-	$(BIN)/ruff check --fix src tests docs
-	$(BIN)/ruff format src tests docs
+	$(BIN)/ruff check --fix src tests docs clients
+	$(BIN)/ruff format src tests docs clients
 
 clean:
-	rm -rf $(VENV) demo gpu runs
+	rm -rf $(VENV) $(CLIENTS) demo gpu runs
 
 # torch first, by itself: an index that offers a build for this machine's device then decides which one it is
 $(READY): pyproject.toml constraints.txt

@@ -3,9 +3,9 @@ import re
 import pytest
 
 from superserve_cli import errors
-from superserve_cli.errors import BadFile, BadOption, NotComparable, Regression, SuperserveError, Unknown, Unreachable
+from superserve_cli.errors import BadFile, BadOption, NotComparable, NotConformant, Regression, SuperserveError, Unknown, Unreachable
 
-TREE: list[type[SuperserveError]] = [BadFile, BadOption, Unknown, Unreachable, NotComparable, Regression]
+TREE: list[type[SuperserveError]] = [BadFile, BadOption, Unknown, Unreachable, NotComparable, Regression, NotConformant]
 
 
 def test_the_documented_tree_is_the_real_one() -> None:
@@ -15,9 +15,9 @@ def test_the_documented_tree_is_the_real_one() -> None:
     assert set(SuperserveError.__subclasses__()) >= set(TREE)
 
 
-def test_what_the_user_did_wrong_exits_with_two_and_a_regression_with_three() -> None:
-    assert {error.exit_code for error in TREE if error is not Regression} == {2}
-    assert Regression("worse").exit_code == 3
+def test_what_the_user_did_wrong_exits_with_two_and_what_did_not_hold_with_three() -> None:
+    assert {error.exit_code for error in TREE if error not in (Regression, NotConformant)} == {2}
+    assert {Regression("worse").exit_code, NotConformant("not kept").exit_code} == {3}
 
 
 @pytest.mark.parametrize(

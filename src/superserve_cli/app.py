@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of a command line: 0 ok, 2 user error, 3 regression, 4 inconclusive, 130 interrupted; bugs raise."""
+    """The exit code of a command line: 0 ok, 2 user error, 3 regression or broken protocol, 4 inconclusive, 130 interrupted; bugs raise."""
     try:
         return _typer(arguments)
     except SuperserveError as error:

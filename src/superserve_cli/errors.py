@@ -6,7 +6,8 @@ SuperserveError            exit code 2
 ├── Unknown                a name that is not among those that exist
 ├── Unreachable            a server that does not answer, or a port that is taken
 ├── NotComparable          two runs that measured different things
-└── Regression             exit code 3: a comparison found what `--fail-on` forbids
+├── Regression             exit code 3: a comparison found what `--fail-on` forbids
+└── NotConformant          exit code 3: a server does not keep its protocol
 
 Anything else is our own bug: it keeps its traceback and exits with 1.
 """
@@ -58,5 +59,11 @@ class NotComparable(SuperserveError):
 
 class Regression(SuperserveError):
     """A comparison found what the user forbade."""
+
+    exit_code = 3
+
+
+class NotConformant(SuperserveError):
+    """A server that does not keep its protocol."""
 
     exit_code = 3

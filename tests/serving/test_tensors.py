@@ -122,6 +122,14 @@ def test_classes_are_the_greatest_numbers_and_where_they_stand() -> None:
     assert classified(rows, 9).shape == (2, 3)
 
 
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    assert from_json("INT32", [3], [1.0, 2, -3.0]).tolist() == [1, 2, -3]
+    with pytest.raises(Invalid, match="int values"):
+        from_json("INT32", [2], [1.0, 0.5])
+    with pytest.raises(Invalid, match="fit"):
+        from_json("INT8", [1], [1e300])
+
+
 def test_integers_of_64_bits_are_exact() -> None:
     assert from_json("UINT64", [2], [2**64 - 1, 1]).tolist() == [2**64 - 1, 1]
 

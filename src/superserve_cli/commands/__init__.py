@@ -13,6 +13,7 @@ VERBS = (
     "trace",
     "serve",
     "replay",
+    "conformance",
     "report",
     "compare",
     "capacity",

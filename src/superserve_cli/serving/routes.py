@@ -12,6 +12,7 @@ from superserve_cli.serving.encodings import LEAST_BYTES, chosen, deflated
 from superserve_cli.serving.exchange import JSON, Exchange
 from superserve_cli.serving.management_routes import PATHS
 from superserve_cli.serving.objectives import HEADERS
+from superserve_cli.serving.openapi import openapi
 from superserve_cli.serving.protocol import NOWHERE, InferRequest, InferResponse, read_request, write_response
 from superserve_cli.serving.refusals import Invalid, Refusal
 from superserve_cli.serving.tensors import to_bytes
@@ -72,6 +73,7 @@ class Routes:
             "/v2/": ("GET", lambda exchange: send(exchange, desk.server())),
             "/v2/models": ("GET", lambda exchange: send(exchange, {"models": list(desk.models)})),
             "/v2/models/stats": ("GET", lambda exchange: send(exchange, desk.statistics())),
+            "/openapi.json": ("GET", lambda exchange: send(exchange, openapi(next((m.metadata() for m in desk.models.values()), None)))),
             "/metrics": ("GET", lambda exchange: exchange.respond(200, desk.metrics.exposition(), PROMETHEUS)),
         }
         self._of_model: dict[str | None, tuple[str, AnswerOfModel]] = {

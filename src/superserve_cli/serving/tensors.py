@@ -146,6 +146,8 @@ def _exact(datatype: str, data: list[Any]) -> NDArray[Any]:
     array = np.array(data, dtype=object)
     flat = array.ravel().tolist()
     kind = {"BOOL": bool, "BYTES": str}.get(datatype, int)
+    if kind is int:
+        flat = _whole(flat)
     if any(type(value) is not kind for value in flat):
         raise Invalid(f"{datatype} data must be {'strings' if kind is str else f'{kind.__name__} values'}, in lists of equal length")
     if kind is str:
@@ -153,6 +155,13 @@ def _exact(datatype: str, data: list[Any]) -> NDArray[Any]:
     if kind is int and flat and not holds(DTYPES[datatype], min(flat), max(flat)):
         raise Invalid(f"a number in data does not fit into {datatype}")
     return np.array(flat, dtype=DTYPES[datatype]).reshape(array.shape)
+
+
+def _whole(values: list[Any]) -> list[Any]:
+    """The same values, 1.0 as 1: JSON has one kind of numbers, and clients made from the specification may write each as a float."""
+    if not any(type(value) is float for value in values):
+        return values
+    return [int(value) if type(value) is float and value.is_integer() else value for value in values]
 
 
 def _utf8(text: str) -> bytes:
