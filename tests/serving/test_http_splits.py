@@ -152,6 +152,7 @@ def test_chunks_that_are_damaged_are_refused_where_httptools_refuses_them(
     "bad",
     [
         b"g\r\n",
+        b"0\r\n\n",
         b"-1\r\n",
         b"0x3\r\nabc\r\n",
         b"3\nabc\r\n",

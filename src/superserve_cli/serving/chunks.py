@@ -47,7 +47,7 @@ class Chunks:
             raise NotHttp("a line between its chunks is too long")
         if end >= 0:
             line, self._line = self._line, b""
-            if line.find(b"\r") != len(line) - 2:
+            if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
                 raise NotHttp("a line between its chunks does not end as it must")
             self._take_line(line[:-2])
         return stop
