@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from superserve_cli.core.nouns import WAIT, Choice, Choose, Request
 from superserve_cli.core.outcomes import STATUSES
-from superserve_cli.engine import Dispatch, Drop, Engine, Wait
+from superserve_cli.engine import Dispatch, Drop, Engine, Wait, steps
 from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.engine.simulator import simulate
 from superserve_cli.policies import Policy, named
@@ -33,8 +33,11 @@ def patient(profile: Profile, workers: int) -> Choose:
 PATIENT = Policy("patient", patient)
 
 
-def live(profile: Profile, policy: Policy, requests: list[Request], workers: int, late: str) -> Ended:
-    """A live engine driven over the same virtual time as the simulator; request -> (status, finish, subnet, worker)."""
+def live(profile: Profile, policy: Policy, requests: list[Request], workers: int, late: str, early: bool = False) -> Ended:
+    """A live engine driven over the same virtual time as the simulator; request -> (status, finish, subnet, worker).
+
+    `early`: who is sure to be dropped is dropped at that instant, also while all workers are busy.
+    """
     engine = Engine(profile, policy, late, workers)
     for worker in range(workers):
         engine.restore(worker)
@@ -44,6 +47,10 @@ def live(profile: Profile, policy: Policy, requests: list[Request], workers: int
     wakes: list[int] = []
     while coming or busy or wakes:
         now = min([*busy.values(), *wakes, *(r.arrival_ns for r in coming[:1])])
+        while early and engine.next_expiry_ns() <= now:
+            told = engine.expire(engine.next_expiry_ns())
+            assert told is not None
+            ended[told.request.id] = ("dropped", -1, None, -1)
         done = sorted(worker for worker, finish in busy.items() if finish == now)
         if done:
             del busy[done[0]]
@@ -74,9 +81,10 @@ def live(profile: Profile, policy: Policy, requests: list[Request], workers: int
     st.integers(1, 3),
     st.sampled_from(["drop", "shed", "serve"]),
     st.booleans(),
+    st.booleans(),
 )
-def test_the_live_engine_decides_as_the_simulator_does(
-    profile: Profile, policy: Policy, arrivals: list[tuple[int, int]], workers: int, late: str, floors: bool
+def test_the_live_engine_decides_as_the_simulator_does_whether_or_not_it_drops_early_whom_nothing_can_help(
+    profile: Profile, policy: Policy, arrivals: list[tuple[int, int]], workers: int, late: str, floors: bool, early: bool
 ) -> None:
     arrivals = sorted(arrivals, key=lambda a: a[0])
     floor = np.array([0.55 if floors and i % 3 == 0 else 0.0 for i in range(len(arrivals))])
@@ -84,10 +92,22 @@ def test_the_live_engine_decides_as_the_simulator_does(
     requests = [Request(i, a, a + slo, float(floor[i])) for i, (a, slo) in enumerate(arrivals) if reachable[i]]
     trace = Trace(np.array([a for a, _ in arrivals], np.int64), slo_ns=np.array([s for _, s in arrivals], np.int64), min_accuracy=floor)
     simulated = simulate(trace, profile, policy, workers=workers, slo_ns=1, late=late)
-    happened = live(profile, policy, requests, workers, late)
+    happened = live(profile, policy, requests, workers, late, early)
     for i in np.flatnonzero(reachable).tolist():
         subnet = None if simulated.subnet[i] < 0 else simulated.subnets[simulated.subnet[i]]
         assert happened[i] == (STATUSES[simulated.status[i]], simulated.finish_ns[i], subnet, simulated.worker[i])
+
+
+@settings(max_examples=100, deadline=None)
+@given(profiles(), st.sampled_from([named("slackfit"), named("max-accuracy"), PATIENT]), st.integers(1, 4), st.integers(0, 400))
+def test_a_request_expires_from_when_no_queue_behind_it_could_make_it_run(profile: Profile, policy: Policy, rows: int, slack: int) -> None:
+    rows = min(rows, profile.largest)
+    made = Engine(profile, policy, "drop", 1)
+    made.arrive(Request(0, 0, 1000, size=rows))
+    now_ns = 1000 - slack
+    tables, depths = made._classes.tables, range(rows, 4 * profile.largest)
+    told = {steps.decide(tables, steps.DROP_LATE, 0, slack, depth, rows, 1, 1) for depth in depths}
+    assert (made.expires_ns(0) <= now_ns) == (told == {steps.DROP})
 
 
 def engine(workers: int = 1) -> Engine:
@@ -226,7 +246,7 @@ def test_a_scale_decides_as_a_profile_of_so_many_times_the_latencies(
             scaled, multiplied = slowed.decide(now_ns), plain.decide(now_ns)
             if isinstance(scaled, Dispatch) and isinstance(multiplied, Dispatch):
                 running.append((now_ns + multiplied.plan_ns, multiplied.worker))
-                scaled = replace(scaled, plan_ns=factor * scaled.plan_ns)
+                scaled = scaled._replace(plan_ns=factor * scaled.plan_ns)
             assert scaled == multiplied
             if not isinstance(scaled, Dispatch | Drop):
                 break

@@ -19,6 +19,7 @@ from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Model
 from superserve_cli.serving.objectives import Objectives
 from superserve_cli.serving.refusals import Refusal
+from superserve_cli.serving.room import Room
 from superserve_cli.serving.router import Answer, Router
 from superserve_cli.serving.routes import Routes
 from superserve_cli.serving.supernet_model import SuperNetModel
@@ -85,6 +86,7 @@ class World:
         tail_ms: float = 0,
         drift_guard: bool = False,
         factor: int = 1,
+        room: Room | None = None,
     ) -> None:
         self.profile = Profile(
             tuple(LATENCIES_MS),
@@ -98,7 +100,8 @@ class World:
         asked = self.profile, policies.named(policy), late, workers
         self.engine = engine = Recorder(*asked, self.clock.now_ns) if recorded else Engine(*asked)
         self.links = [SleepLink(i, self.profile, self.clock, ms_to_ns(overhead_ms), ms_to_ns(tail_ms)) for i in range(workers)]
-        self.router = Router(engine, self.links, self.clock, self.metrics, self.ledger, max_queue, drift_guard)
+        self.room = room or Room()
+        self.router = Router(engine, self.links, self.clock, self.metrics, self.ledger, max_queue, drift_guard, self.room)
         self.router.overhead_ns = 0
         for link in self.links:
             link.report_to(self.router)
@@ -107,7 +110,7 @@ class World:
         self.desk = Desk(self.metrics)
         self.desk.models["net"] = self.model
         self.desk.most_body_bytes = 100_000
-        self.site = Site.of(Routes(self.desk), self.desk.most_body_bytes)
+        self.site = Site.of(Routes(self.desk), self.desk.most_body_bytes, room=self.room)
 
     def ask(
         self, slo_ms: float = 20, rows: int = 1, value: float = 1.0, floor: float = 0.0, subnet: str | None = None, priority: int = 0
@@ -132,10 +135,12 @@ class World:
         connection.connection_made(wire)
 
         def send(data: bytes) -> None:
-            for at in range(0, len(data), 1 << 16):
-                piece = data[at : at + (1 << 16)]
-                connection.get_buffer(-1)[: len(piece)] = piece
-                connection.buffer_updated(len(piece))
+            while data:
+                room = connection.get_buffer(-1)
+                taken = min(len(room), len(data))
+                room[:taken] = data[:taken]
+                connection.buffer_updated(taken)
+                data = data[taken:]
 
         return send, wire, lambda: connection.connection_lost(None)
 

@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 
 from superserve_cli.serving.exchange import Exchange
-from superserve_cli.serving.http import AT_ONCE, MOST_HEAD_BYTES, MOST_PIPELINED, PATIENCE_S, Connection, Site
+from superserve_cli.serving.http import AT_ONCE, IDLE_S, LEAST_IDLE_S, MOST_HEAD_BYTES, MOST_PIPELINED, PATIENCE_S, Connection, Site
+from superserve_cli.serving.room import Room
 
 LIMIT = 100
+
+
+def receive(connection: Connection, data: bytes) -> None:
+    """What an event loop does with bytes that have come."""
+    while data:
+        room = connection.get_buffer(-1)
+        taken = min(len(room), len(data))
+        room[:taken] = data[:taken]
+        connection.buffer_updated(taken)
+        data = data[taken:]
 
 
 class Client:
@@ -23,8 +34,7 @@ class Client:
         self.connection.connection_made(wire)
 
     def send(self, data: bytes) -> None:
-        self.connection.get_buffer(-1)[: len(data)] = data
-        self.connection.buffer_updated(len(data))
+        receive(self.connection, data)
 
     @property
     def sent(self) -> bytes:
@@ -207,12 +217,21 @@ def test_a_request_that_does_not_become_whole_in_time_is_refused(wire: Callable[
     assert asyncio.run(talk()).startswith(b"HTTP/1.1 408 ")
 
 
-def test_who_waits_for_an_answer_or_asks_nothing_is_not_slow(client: Client) -> None:
-    let_go_of_slow(client, 10 * PATIENCE_S)
+def test_who_waits_for_an_answer_is_neither_slow_nor_idle(client: Client) -> None:
     client.send(b"GET / HTTP/1.1\r\n\r\n")
-    let_go_of_slow(client, 10 * PATIENCE_S)
+    let_go_of_slow(client, 10 * IDLE_S)
     assert client.sent == b""
     assert not client.wire.closed
+
+
+def test_a_client_that_asks_nothing_for_too_long_is_let_go(client: Client) -> None:
+    let_go_of_slow(client, IDLE_S / 2)
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    client.exchanges[0].respond(200, b"")
+    let_go_of_slow(client, IDLE_S * 1.4)
+    assert not client.wire.closed
+    let_go_of_slow(client, IDLE_S * 1.6)
+    assert client.wire.closed
 
 
 def test_a_client_that_never_reads_its_answers_is_let_go(client: Client) -> None:
@@ -235,6 +254,40 @@ def test_more_clients_than_there_is_room_for_are_told_so(wire: Callable[[], Any]
         return bytes(wires[1].sent)
 
     assert asyncio.run(talk()).startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_new_client_takes_the_place_of_the_one_that_has_been_idle_for_longest(wire: Callable[[], Any]) -> None:
+    exchanges: list[Exchange] = []
+    site, wires = Site.of(exchanges.append, LIMIT, most_connections=3), [wire() for _ in range(4)]
+    busy, first, second, new = [site.connect() for _ in wires]
+    for connection, its_wire in zip((busy, first, second), wires, strict=False):
+        connection.connection_made(its_wire)
+    receive(busy, b"GET / HTTP/1.1\r\n\r\n")
+    receive(first, b"GET / HTTP/1.1\r\n\r\n")
+    exchanges[1].respond(200, b"")
+    site.let_go_of_slow(time.monotonic() + LEAST_IDLE_S)
+    new.connection_made(wires[3])
+    assert [w.closed for w in wires] == [False, False, True, False]
+    assert wires[3].sent == b""
+
+
+def test_bodies_that_are_still_arriving_take_no_more_memory_than_there_may_be(wire: Callable[[], Any]) -> None:
+    async def talk() -> None:
+        room, wires = Room(most=250_000), [wire() for _ in range(4)]
+        site = Site.of(lambda exchange: None, 100_000, room=room)
+        clients = [site.connect() for _ in wires]
+        for client, its_wire in zip(clients, wires, strict=True):
+            client.connection_made(its_wire)
+            receive(client, b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nabc")
+        assert room.held == 200_000
+        assert [bytes(w.sent[:13]) for w in wires] == [b"", b"", b"HTTP/1.1 503 ", b"HTTP/1.1 503 "]
+        assert b"Retry-After: 1\r\n" in wires[2].sent
+        clients[0].connection_lost(ConnectionResetError())
+        assert room.held == 100_000
+        receive(clients[1], b"x" * 99_997)
+        assert room.held == 0
+
+    asyncio.run(talk())
 
 
 def test_a_draining_site_closes_idle_connections_now_and_the_others_with_their_last_answer(wire: Callable[[], Any], client: Client) -> None:

@@ -71,7 +71,7 @@ def test_what_is_recorded_is_what_became_of_the_requests(world: World) -> None:
     lives(server, seed=1, steps=300)
     answers = server.engine.recording().decisions()
     statuses = dict(zip(server.ledger.outcomes(0).id.tolist(), server.statuses(), strict=True))
-    dropped = [arrival_of(a.requests[0]) for a in answers if a.answer == "drop"]
+    dropped = [arrival_of(a.requests[0]) for a in answers if a.answer in ("drop", "expire")]
     assert dropped
     assert {statuses[id] for id in dropped} == {"dropped"}
     assert [(a.subnet, a.size) for a in answers if a.worker == 0] == server.links[0].started

@@ -1,3 +1,4 @@
+import math
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from superserve_cli.engine.recording import first_difference
 from superserve_cli.policies import named
 from superserve_cli.serving.refusals import Busy, Failed, Invalid, TooLate
+from superserve_cli.serving.room import Room
 
 World = Callable[..., Any]
+ROW_BYTES = 8 * 4
 
 
 def test_a_lone_request_is_answered_by_the_most_accurate_subnet_that_fits(world: World) -> None:
@@ -69,12 +72,45 @@ def test_an_impossible_deadline_is_told_at_once(world: World) -> None:
     assert (reply.refusal, reply.told_ms) == (TooLate, 0)
 
 
-def test_a_request_whose_time_runs_out_in_the_queue_is_dropped_when_the_worker_is_free(world: World) -> None:
+def test_a_request_is_told_as_soon_as_nothing_can_help_it_though_all_workers_are_busy(world: World) -> None:
     server = world()
     server.ask(slo_ms=20)
-    _, reply = server.ask(slo_ms=7)
+    replies = [server.ask(slo_ms=slo_ms)[1] for slo_ms in (5, 3)]
     server.advance(6)
-    assert (reply.refusal, reply.told_ms) == (TooLate, 6)
+    fastest_ms = 2
+    assert [reply.refusal for reply in replies] == [TooLate, TooLate]
+    assert [reply.told_ms for reply in replies] == pytest.approx([5 - fastest_ms, 3 - fastest_ms], abs=1e-3)
+
+
+def test_a_request_that_the_fastest_subnet_could_still_meet_waits_for_a_worker(world: World) -> None:
+    server = world()
+    server.ask(slo_ms=20)
+    _, reply = server.ask(slo_ms=9)
+    server.advance(100)
+    assert reply.answer.subnet == "small"
+    assert reply.answer.met
+
+
+def test_where_the_late_are_served_nobody_is_told_before_its_answer(world: World) -> None:
+    server = world(late="serve")
+    server.ask(slo_ms=20)
+    _, reply = server.ask(slo_ms=3)
+    server.advance(100)
+    assert reply.answer is not None
+    assert not reply.answer.met
+
+
+def test_a_request_that_waits_again_for_its_worker_was_lost_is_told_in_time_too(world: World) -> None:
+    server = world(workers=2)
+    _, first = server.ask(slo_ms=9)
+    server.ask(slo_ms=100, rows=4)
+    server.advance(3)
+    server.links[0].die()
+    server.advance(3.5)
+    assert first.told_ms is None
+    server.advance(1)
+    assert first.refusal is TooLate
+    assert first.told_ms == pytest.approx(7, abs=1e-3)
 
 
 def test_the_measured_overhead_is_taken_off_the_slack(world: World) -> None:
@@ -111,6 +147,32 @@ def test_a_full_queue_refuses(world: World) -> None:
     with pytest.raises(Busy, match="1 requests wait already"):
         server.ask()
     assert server.router.pending == 2
+
+
+def test_who_finds_the_queue_full_is_told_when_the_workers_will_be_through_with_it(world: World) -> None:
+    server = world(max_queue=1600)
+    asked = [server.ask(slo_ms=10_000) for _ in range(1601)]
+    with pytest.raises(Busy) as busy:
+        server.ask()
+    largest, plan_s = 4, 0.004
+    assert busy.value.retry_after_s == math.ceil(1600 * plan_s / largest)
+    for id, _ in asked[100:]:
+        server.router.cancel(id)
+    assert server.router.retry_after_s() == 1
+
+
+def test_requests_that_would_take_more_memory_than_there_may_be_are_refused_until_others_have_gone(world: World) -> None:
+    room = Room(most=3 * ROW_BYTES)
+    server = world(room=room)
+    server.ask(slo_ms=100)
+    id, _ = server.ask(slo_ms=100)
+    with pytest.raises(Busy, match="bytes wait already"):
+        server.ask(slo_ms=100, rows=2)
+    server.router.cancel(id)
+    server.ask(slo_ms=100, rows=2)
+    server.advance(100)
+    assert room.held == 0
+    assert server.statuses() == ["met", "failed", "rejected", "met"]
 
 
 def test_an_accuracy_that_no_subnet_reaches_is_refused_and_one_that_is_reached_is_kept(world: World) -> None:
@@ -283,7 +345,7 @@ def test_every_request_is_told_exactly_once_and_recorded_exactly_once(
     assert outcomes.id.tolist() == list(range(len(asked)))
     assert [reply.answer is not None for reply in replies] == [s < 2 for s in outcomes.status]
     assert (outcomes.status[outcomes.finish_ns > outcomes.deadline_ns] == 1).all()
-    assert server.router.pending == 0
+    assert server.router.pending == server.room.held == 0
     assert sum(server.metrics.requests) == len(asked)
 
 

@@ -7,6 +7,7 @@ from superserve_cli.bench.actuate import actuate
 from superserve_cli.bench.decide import decide
 from superserve_cli.bench.figure import Figure, machine
 from superserve_cli.bench.pictures import write_pictures
+from superserve_cli.bench.serve.front import front
 from superserve_cli.bench.serve.handoff import handoff
 from superserve_cli.bench.serve.rpc import rpc
 from superserve_cli.bench.simulate import simulate
@@ -22,6 +23,7 @@ BENCHMARKS: Final[dict[str, Callable[[Progress], list[Figure]]]] = {
     "start": start,
     "handoff": handoff,
     "rpc": rpc,
+    "front": front,
 }
 SUBNETACT: Final = "subnetact"
 """Not among the others: it takes a device, and yields what pictures are drawn from."""

@@ -41,6 +41,7 @@ def serve(
         float | None, typer.Option(help="A worker that keeps a batch for longer is restarted.", show_default="10 x its plan, at least 1 s")
     ] = None,
     drift_guard: Annotated[bool, typer.Option(help="Plan workers that are slower than their profile as slow.")] = True,
+    max_queue_mb: Annotated[int, typer.Option(help="MB that requests may take which arrive, wait or run; more get 503.", min=1)] = 1024,
     out: Annotated[Path | None, typer.Option(help="A folder for the run's outcomes and report, written at the end.")] = None,
     record: Annotated[Path | None, typer.Option(help="A Parquet file for every event and decision, written at the end.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out, and the file of --record.")] = False,
@@ -73,6 +74,7 @@ def serve(
         port=port,
         grpc_port=_grpc_port(grpc_port, port, no_grpc),
         max_queue=max_queue,
+        max_queue_mb=max_queue_mb,
         record=out is not None,
         events=record is not None,
         fixtures=fixtures,

@@ -1,5 +1,4 @@
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -32,8 +31,7 @@ Choose = Callable[[int, int], Choice | None]
 """(slack of the most urgent request in ns, queue depth in rows) -> what to run, WAIT, or None for a head that no choice suits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One inference to serve. `arrival_ns` is when it should arrive, not when we noticed it; `size` counts its rows.
 
     One that names its `subnet` is pinned: no other may run it.

@@ -1,14 +1,13 @@
 """The engine as a live router holds it: events in, dispatches and drops out; it never reads a clock, sleeps or touches a device."""
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from superserve_cli.core.nouns import Request, Subnet
 from superserve_cli.engine import steps
 from superserve_cli.engine.places import Places
 from superserve_cli.engine.scaled import AS_PLANNED
-from superserve_cli.engine.tables import classes
+from superserve_cli.engine.tables import classes, least_slack_ns
 from superserve_cli.errors import BadOption, Unknown
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
@@ -17,8 +16,7 @@ IDLE: Final = 0
 ROUTERS: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(NamedTuple):
     """A batch for an idle worker: these requests, most urgent first, on this subnet; `batch_size` counts their rows.
 
     `plan_ns` is the profile's, whatever the worker's scale.
@@ -32,15 +30,13 @@ class Dispatch:
     plan_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(NamedTuple):
     """A request that is not worth running any more."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """The policy wants more requests before it runs any; ask again after the next event, and at `until_ns` if none comes before."""
 
     until_ns: int
@@ -81,6 +77,7 @@ class Engine:
         self._rows: dict[int, int] = {}
         self._requests = steps.Requests(self._deadline_ns, self._kind, self._rows)
         self._batch = [0] * profile.largest
+        self._least_ns: dict[tuple[int, int], int] = {}
 
     @property
     def profile(self) -> Profile:
@@ -102,6 +99,11 @@ class Engine:
         """The most rows that a request may have."""
         return len(self._batch)
 
+    @property
+    def least_plan_ns(self) -> int:
+        """What the fastest subnet takes for the largest batch."""
+        return self._classes.profile.plan[0][-1]
+
     def serves(self, subnet: Subnet) -> bool:
         """Whether a request may be pinned to a subnet: any served one, whatever the policy would run."""
         return subnet in self._classes.profile.subnets
@@ -114,12 +116,12 @@ class Engine:
 
     def arrive(self, request: Request) -> None:
         """A request joins the queue; its id must be new, its subnet served, its floor within reach and its rows at most `largest`."""
-        self._waiting[request.id] = request
-        self._deadline_ns[request.id] = request.deadline_ns
-        pin = request.subnet
-        self._kind[request.id] = self._places.of(self._classes.of(request.min_accuracy) if pin is None else pin)
-        self._rows[request.id] = request.size
-        steps.enqueue(self._queues, self._depth, self._requests, request.id)
+        id, _, deadline_ns, floor, rows, pin = request
+        self._waiting[id] = request
+        self._deadline_ns[id] = deadline_ns
+        self._kind[id] = self._places.of(self._classes.of(floor) if pin is None else pin)
+        self._rows[id] = rows
+        steps.enqueue(self._queues, self._depth, self._requests, id)
 
     def decide(self, now_ns: int) -> Dispatch | Drop | Wait | None:
         """What to do now for the most urgent request: a batch for an idle worker, its removal, nothing until later, or nothing."""
@@ -150,6 +152,31 @@ class Engine:
     def _forget(self, id: int) -> Request:
         del self._deadline_ns[id], self._kind[id], self._rows[id]
         return self._waiting.pop(id)
+
+    def expires_ns(self, id: int) -> int:
+        """From when on a waiting request is sure to be dropped: every decision about it would say so. NEVER where late ones are served.
+
+        A worker that is slower than planned now may be as planned then.
+        """
+        if self._late == steps.SERVE_LATE:
+            return steps.NEVER
+        tables, kind, rows = self._places.tables, self._kind[id], self._rows[id]
+        asked = tables.first[kind], rows  # a table is known by its first row, whatever place it is at now
+        if (least_ns := self._least_ns.get(asked)) is None:
+            least_ns = self._least_ns[asked] = least_slack_ns(tables, kind, rows)
+        return self._deadline_ns[id] - least_ns + 1
+
+    def next_expiry_ns(self) -> int:
+        """When the first of the most urgent requests of all classes is sure to be dropped; NEVER where none waits."""
+        return min((self.expires_ns(queue[0][1]) for queue in self._queues if queue), default=steps.NEVER)
+
+    def expire(self, now_ns: int) -> Drop | None:
+        """The removal of a request that is the most urgent one of its class and sure to be dropped, while no worker is idle too."""
+        for kind, queue in enumerate(self._queues):
+            if queue and self.expires_ns(id := queue[0][1]) <= now_ns:
+                steps.dequeue(self._queues, self._depth, self._requests, kind)
+                return Drop(self._forget(id))
+        return None
 
     def free(self, worker: int) -> None:
         """A worker may be given its next batch, although its last one is not answered yet."""

@@ -23,7 +23,7 @@ from superserve_cli.profiles import Profile
 
 SCHEMA: Final = "events/1"
 EVENTS: Final = ("arrive", "complete", "lose", "restore", "cancel", "free", "scale")
-ANSWERS: Final = ("dispatch", "drop", "wait", "nothing")
+ANSWERS: Final = ("dispatch", "drop", "wait", "nothing", "expire")
 NAMES: Final = EVENTS + ANSWERS
 _CODES: Final = {name: code for code, name in enumerate(NAMES)}
 ABSENT: Final = -1
@@ -43,7 +43,7 @@ _NEEDS: Final = {
     "arrive": ("deadline_ns", "min_accuracy", "size"),
     **dict.fromkeys(("complete", "lose", "restore", "free"), ("worker",)),
     "scale": ("worker", "scale"),
-    **dict.fromkeys(("drop", "nothing"), ("asked_ns",)),
+    **dict.fromkeys(("drop", "nothing", "expire"), ("asked_ns",)),
     "wait": ("asked_ns", "until_ns"),
     "dispatch": ("asked_ns", "worker", "subnet", "size"),
 }
@@ -104,6 +104,13 @@ class Recorder(Engine):
         step = super().decide(now_ns)
         answer, worker, subnet, size, until_ns, ids = decided(step)
         self._note(answer, ids, asked_ns=now_ns, worker=worker, subnet=subnet, size=size, until_ns=until_ns)
+        return step
+
+    def expire(self, now_ns: int) -> Drop | None:
+        """Whom nothing can help; kept when there is somebody."""
+        step = super().expire(now_ns)
+        if step is not None:
+            self._note("expire", [step.request.id], asked_ns=now_ns)
         return step
 
     def free(self, worker: int) -> None:
@@ -178,10 +185,10 @@ class Recorder(Engine):
 class Recording:
     """What a live engine was told and what it answered, a row per call in their order, and `about` whom.
 
-    `event` is one of EVENTS, or for a call of decide its answer, one of ANSWERS. `time_ns` is when (of an arrival: when the request
-    did), by the server's monotonic clock; `asked_ns` the time that decide was given, which is later by the overhead. `requests` are
-    ids: the one that arrives, is cancelled or dropped, or those of a batch; `size` their rows. `subnet` is what a batch runs on, or
-    what the request that arrives is pinned to.
+    `event` is one of EVENTS, or for a call of decide or expire its answer, one of ANSWERS. `time_ns` is when (of an arrival: when the
+    request did), by the server's monotonic clock; `asked_ns` the time that the engine was given, which is later by the overhead.
+    `requests` are ids: the one that arrives, is cancelled, dropped or expires, or those of a batch; `size` their rows. `subnet` is what
+    a batch runs on, or what the request that arrives is pinned to.
     """
 
     table: pa.Table
@@ -212,7 +219,9 @@ def replayed(recording: Recording, engine: Engine) -> Iterator[Decided]:
     """
     for number, row in enumerate(recording.table.to_pylist()):
         try:
-            if row["event"] in ANSWERS:
+            if row["event"] == "expire":
+                yield decided(engine.expire(row["asked_ns"]))._replace(answer="expire")
+            elif row["event"] in ANSWERS:
                 yield decided(engine.decide(row["asked_ns"]))
             else:
                 _tell(engine, row)

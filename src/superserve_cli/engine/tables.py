@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet
-from superserve_cli.engine.steps import NOBODY, Tables
+from superserve_cli.engine.steps import DROP, NEVER, NOBODY, WAIT, Tables
 from superserve_cli.policies import DecisionTable, Policy, compile
 from superserve_cli.profiles import Profile
 
@@ -95,3 +95,18 @@ def lay_out(profile: Profile, by_mode: Sequence[Sequence[DecisionTable]], router
         smallest=[at - at % len(sizes) for at in range(len(sizes) * len(profile.subnets))],
         size_of=[bisect_left(sizes, rows) for rows in range(sizes[-1] + 1)],
     )
+
+
+def least_slack_ns(tables: Tables, table: int, rows: int) -> int:
+    """With less slack than this a head of so many rows is dropped, whatever waits behind it (late rules `drop` and `shed`)."""
+    alone_ns = tables.plan_ns[tables.fallback[table] + tables.size_of[rows]]
+    columns = range(bisect_right(tables.depth, rows) - 1, len(tables.depth))
+    for row in range(tables.first[table], tables.last[table]):
+        from_ns = tables.slack_ns[row]
+        below_ns = tables.slack_ns[row + 1] if row + 1 < tables.last[table] else NEVER
+        choices = {tables.cell[row * len(tables.depth) + column] for column in columns} - {DROP}
+        if any(choice == WAIT or tables.holds[choice] >= rows for choice in choices):
+            return from_ns
+        if choices and alone_ns < below_ns:
+            return max(from_ns, alone_ns)
+    return NEVER

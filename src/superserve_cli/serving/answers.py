@@ -5,13 +5,13 @@ from collections.abc import Collection
 from typing import Final
 
 from superserve_cli.serving.encodings import WINDOW_BITS, inflated
-from superserve_cli.serving.exchange import JSON, Exchange
+from superserve_cli.serving.exchange import JSON, Body, Exchange
 from superserve_cli.serving.refusals import BadEncoding, Busy, Refusal
 
 IDENTITY: Final = b"identity"
 
 
-def content(exchange: Exchange, most_bytes: int) -> bytes:
+def content(exchange: Exchange, most_bytes: int) -> Body:
     """The body of a request, inflated where it is compressed; raises Invalid, TooLarge and BadEncoding."""
     coding = exchange.headers.get(b"content-encoding", IDENTITY)
     if coding == IDENTITY:

@@ -20,7 +20,7 @@ LEAST_BYTES: Final = 256
 MOST_CODINGS: Final = 16
 
 
-def inflated(body: bytes, coding: str, most_bytes: int) -> bytes:
+def inflated(body: bytes | memoryview, coding: str, most_bytes: int) -> bytes:
     """The bytes that a compressed body holds, of which no more than `most_bytes` are ever made; raises Invalid and TooLarge."""
     inflater = zlib.decompressobj(WINDOW_BITS[coding])
     try:

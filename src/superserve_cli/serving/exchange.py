@@ -5,8 +5,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from superserve_cli.serving.heads import Head
+
 JSON: Final = "application/json"
-_HEADS: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\nContent-Type: ".encode() for s in HTTPStatus}
+_HEADS: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\nContent-Type: " for s in HTTPStatus}
+NO_HEAD: Final = Head("", "", {}, 0, closes=True, expects_continue=False)
+"""Of a request that was refused before it was whole."""
+Body = bytes | memoryview
+"""A long body is received where it will be read from, which is no `bytes`."""
 
 
 class Connection(Protocol):
@@ -22,17 +28,18 @@ class Connection(Protocol):
 
 
 class Exchange:
-    """A request and the place for its answer."""
+    """A request and the place for its answer. Its `headers` are shared with others, and not to be changed."""
 
     __slots__ = ("_answer", "_connection", "body", "closes", "headers", "method", "on_gone", "path")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, head: Head = NO_HEAD) -> None:
         self._connection = connection
         self._answer: bytes | None = None
-        self.method = self.path = ""
-        self.headers: dict[bytes, bytes] = {}
-        self.body = b""
-        self.closes = False
+        self.method = head.method
+        self.path = head.path
+        self.headers = head.headers
+        self.closes = head.closes
+        self.body: Body = b""
         self.on_gone: Callable[[], None] | None = None
 
     @property
@@ -43,9 +50,11 @@ class Exchange:
     def respond(self, status: int, body: bytes, content_type: str = JSON, headers: str = "") -> None:
         """Answer; `headers` are whole lines, each with its line end. An answer to a client that is gone goes nowhere."""
         self.on_gone = None
-        self.closes = self.closes or self._connection.ends_with(self)
-        close = "Connection: close\r\n" if self.closes else ""
-        head = b"%b%b\r\nContent-Length: %d\r\n%b\r\n" % (_HEADS[status], content_type.encode(), len(body), (headers + close).encode())
+        if not self.closes and self._connection.ends_with(self):
+            self.closes = True
+        if self.closes:
+            headers += "Connection: close\r\n"
+        head = f"{_HEADS[status]}{content_type}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
         self._answer = head if self.method == "HEAD" else head + body
         self._connection.flush()
 

@@ -2,7 +2,11 @@
 
 Every exchange goes to the handler as soon as its body is whole, so pipelined requests are served side by side; answers wait for
 those ahead of them. A client that hangs up is told to the exchange (`on_gone`), once. No client can keep the others waiting: what it
-sends at once is handed over a little at a time, and it is not read while it does not read; who is too slow is let go.
+sends at once is handed over a little at a time, and it is not read while it does not read; who is too slow, or idle for too long, is
+let go.
+
+Heads are read from a buffer that all connections share. The rest of a body that does not end in that buffer is received into memory
+of its own, straight from the system: no parser sees it, and nothing is joined.
 """
 
 import asyncio
@@ -10,12 +14,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
-import httptools
-
+from superserve_cli.serving.buffers import Buffers
+from superserve_cli.serving.chunks import Chunks, TooLong
 from superserve_cli.serving.exchange import Exchange
+from superserve_cli.serving.heads import CHUNKED, Head, HeadReader, Heads, NotHttp
+from superserve_cli.serving.refusals import Busy
+from superserve_cli.serving.room import Room
 
 log = logging.getLogger("superserve.http")
 
@@ -26,9 +33,16 @@ AT_ONCE: Final = 64
 """Requests of one client that are handed over before the event loop looks at others."""
 PATIENCE_S: Final = 30.0
 """How long a request may take to arrive whole, and answers to be read."""
-RECEIVE_BYTES: Final = 256 * 1024
+IDLE_S: Final = 75.0
+"""How long a client may keep a connection that it asks nothing on."""
+LEAST_IDLE_S: Final = 1.0
+"""For so long at least it has asked nothing, if its connection is closed for a new client: it may be about to use it again."""
+RECEIVE_BYTES: Final = 16 * 1024
+"""Holds a head and a small body: what is read here is copied once more, so what is long shall not be."""
 LINGER_S: Final = 1.0
 """How long a refused upload is read and thrown away, so that its sender can read why before the connection closes."""
+HEAD_END: Final = b"\r\n\r\n"
+LINE_ENDS: Final = b"\r\n"
 
 
 Handler = Callable[[Exchange], None]
@@ -37,20 +51,30 @@ Handler = Callable[[Exchange], None]
 
 @dataclass
 class Site:
-    """What all connections of a server share."""
+    """What all connections of a server share. `room` bounds the bodies that are arriving."""
 
     handler: Handler
     most_body_bytes: int
-    most_connections: int
-    connections: set["Connection"]
-    buffer: memoryview
+    most_connections: int = MOST_CONNECTIONS
+    room: Room = field(default_factory=Room)
+    idle_s: float = IDLE_S
     draining: bool = False
 
+    def __post_init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self.idle: dict[Connection, None] = {}
+        # one buffer for all connections: the loop reads and hands over before it looks at the next one, and what stays is copied out
+        self.received = bytearray(RECEIVE_BYTES)
+        self.buffer = memoryview(self.received)
+        self.buffers = Buffers()
+        self.heads = Heads()
+        # a clock that is read once a second is good enough for who is idle, and costs a request nothing
+        self.now_s = time.monotonic()
+
     @classmethod
-    def of(cls, handler: Handler, most_body_bytes: int, most_connections: int = MOST_CONNECTIONS) -> "Site":
+    def of(cls, handler: Handler, most_body_bytes: int, most_connections: int = MOST_CONNECTIONS, room: Room | None = None) -> "Site":
         """A site with no connections yet."""
-        # one buffer for all connections: the loop reads and hands over before it looks at the next one, and the parser copies out
-        return cls(handler, most_body_bytes, most_connections, set(), memoryview(bytearray(RECEIVE_BYTES)))
+        return cls(handler, most_body_bytes, most_connections, room or Room())
 
     def connect(self) -> "Connection":
         """The protocol factory of the listening socket."""
@@ -63,9 +87,21 @@ class Site:
             connection.close_when_idle()
 
     def let_go_of_slow(self, now_s: float) -> None:
-        """Part from clients whose request, or reading, has taken too long at this time of `time.monotonic`; to be called now and then."""
+        """Part from clients that have been slow or idle for too long at this time of `time.monotonic`; to be called now and then."""
+        self.now_s = now_s
         for connection in list(self.connections):
             connection.close_when_slow(now_s - PATIENCE_S)
+        while self.let_go_of_idlest(self.idle_s):
+            pass
+
+    def let_go_of_idlest(self, least_s: float) -> bool:
+        """Part from the client that has been idle for longest, if that is so long; whether it was."""
+        idlest = next(iter(self.idle), None)
+        if idlest is None or self.now_s - idlest.idle_since_s < least_s:
+            return False
+        self.connections.discard(idlest)
+        idlest.close_when_idle()
+        return True
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -73,16 +109,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._pipeline: deque[Exchange] = deque()
         self._whole: deque[Exchange] = deque()
-        self._exchange = Exchange(self)
-        self._chunks: list[bytes] = []
-        self._head_bytes = self._body_bytes = 0
-        self._in_head = self._in_message = self._refused = self._paused = False
+        self._refused = self._paused = False
         self._incomplete_since_s: float | None = None
         self._unread_since_s: float | None = None
+        self.idle_since_s = site.now_s
+        # the request that is arriving: a head that is not whole, or an exchange with its body, of which `_held` bytes are in the room
+        self._partial = bytearray()
+        self._reader = HeadReader()
+        self._exchange: Exchange | None = None
+        self._chunks: Chunks | None = None
+        self._body: memoryview | None = None
+        self._filled = self._held = self._at_once = 0
 
     def ends_with(self, exchange: Exchange) -> bool:
         """Whether the server is about to stop, and the client has asked for nothing more than this."""
@@ -93,40 +133,52 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is not registered as one
-        if len(self._site.connections) >= self._site.most_connections:
-            self._refuse(503, f"{self._site.most_connections} clients are connected already")
+        site = self._site
+        if len(site.connections) >= site.most_connections and not site.let_go_of_idlest(LEAST_IDLE_S):
+            self._refuse(503, f"{site.most_connections} clients are connected already", "Retry-After: 1\r\n")
         else:
-            self._site.connections.add(self)
+            site.connections.add(self)
+            self._rest()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone: nobody waits for the answers."""
+        """The client is gone: nobody waits for the answers, and what it had begun to send is of no use."""
         self._transport = None
         self._site.connections.discard(self)
+        self._site.idle.pop(self, None)
+        for exchange in self._whole:
+            self._site.room.give(len(exchange.body))
         for exchange in self._pipeline:
             if exchange.on_gone is not None:
                 exchange.on_gone()
         self._pipeline.clear()
         self._whole.clear()
+        self._forget_body()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to receive."""
-        return self._site.buffer
+        """Where to receive: the rest of a body where it belongs, all else where it is looked at."""
+        return self._site.buffer if self._body is None else self._body[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
         if self._refused:
             return
-        begun = self._exchange if self._in_head else None
+        self._at_once = AT_ONCE
         try:
-            self._feed(self._site.buffer[:nbytes])
-        except httptools.HttpParserError as error:
+            if self._body is None:
+                self._read(nbytes)
+            else:
+                self._fill(nbytes)
+        except NotHttp as error:
             self._refuse(400, f"this is not HTTP/1.1: {error}")
-        # only a head that a whole read does not end can go on for ever: what a single read holds is little
-        self._head_bytes = self._head_bytes + nbytes if self._in_head and self._exchange is begun else 0
-        if self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse(431, f"the request's head is longer than {MOST_HEAD_BYTES} bytes")
-        self._incomplete_since_s = (self._incomplete_since_s or time.monotonic()) if self._in_message else None
-        self._hand_over()
+        except TooLong:
+            self._refuse_body()
+        except Busy as busy:
+            self._refuse(busy.status, str(busy), f"Retry-After: {busy.retry_after_s}\r\n")
+        if self._partial or self._exchange is not None:
+            self._incomplete_since_s = self._incomplete_since_s or time.monotonic()
+        if self._whole:
+            self._go_on()
+        self._pause()
 
     def pause_writing(self) -> None:
         """The client reads slower than it asks: it shall not ask for more."""
@@ -138,93 +190,133 @@ class Connection(asyncio.BufferedProtocol):
         self._unread_since_s = None
         self._hand_over()
 
-    # what the parser calls
+    # how bytes become exchanges
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._exchange, self._chunks, self._body_bytes = Exchange(self), [], 0
-        self._in_head = self._in_message = True
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of its target; the query says nothing to us."""
-        self._exchange.path += url.decode("latin-1")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
-        self._exchange.headers[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: a body that is too large is refused before it is sent."""
-        self._in_head = False
-        exchange = self._exchange
-        exchange.method = self._parser.get_method().decode()
-        exchange.path = exchange.path.partition("?")[0]
-        exchange.closes = not self._parser.should_keep_alive() or self._parser.get_http_version() != "1.1"
-        if self._parser.should_upgrade():
-            return  # this head will come again
-        if int(exchange.headers.get(b"content-length", b"0")) > self._site.most_body_bytes:
-            self._refuse_body()
-        elif exchange.headers.get(b"expect", b"").lower() == b"100-continue" and not self._pipeline and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_body(self, chunk: bytes) -> None:
-        """A piece of the body."""
-        self._body_bytes += len(chunk)
-        if self._body_bytes > self._site.most_body_bytes:
-            self._refuse_body()
-        elif not self._refused:
-            self._chunks.append(chunk)
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        self._in_message, self._incomplete_since_s = False, None
-        if self._refused:
-            return
-        self._exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._pipeline.append(self._exchange)
-        self._whole.append(self._exchange)
-
-    # what we do
-
-    def _feed(self, data: memoryview) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                if not self._declines_upgrade():
-                    return
+    def _read(self, end: int) -> None:
+        at = 0
+        while at < end and not self._refused:
+            if self._chunks is None:
+                at = self._read_head(at, end)
             else:
-                return
+                at += self._read_chunks(self._chunks, bytes(self._site.buffer[at:end]))
 
-    def _declines_upgrade(self) -> bool:
-        """Take the last request as if it had not asked for another protocol; false when nothing can follow it on this connection.
+    def _read_head(self, at: int, end: int) -> int:
+        """Read a head, or what there is of it; where what follows begins."""
+        received = self._site.received
+        if self._partial:
+            return self._read_on(at, end)
+        while at < end and received[at] in LINE_ENDS:  # clients of old sent some more behind a body
+            at += 1
+        stop = received.find(HEAD_END, at, end) + len(HEAD_END)
+        if stop < len(HEAD_END):
+            return self._read_on(at, end)
+        return self._begin(self._site.heads.read(bytes(self._site.buffer[at:stop])), stop, end)
 
-        The parser leaves a request at its head when it would upgrade (HTTP clients of Java and curl offer h2c beside a body), so it
-        gets the head once more without the offer.
-        """
-        if self._refused:
-            return False
-        asked = self._exchange
-        if asked.method == "CONNECT":
-            self._refused = asked.closes = True
-            return False
-        self._pipeline.pop()
-        self._whole.pop()
-        version, self._parser = self._parser.get_http_version(), httptools.HttpRequestParser(self)
-        lines = [f"{asked.method} {asked.path} HTTP/{version}".encode("latin-1")]
-        lines += [name + b": " + value for name, value in asked.headers.items() if name != b"upgrade"]
-        self._parser.feed_data(b"\r\n".join((*lines, b"", b"")))
-        return True
+    def _read_on(self, at: int, end: int) -> int:
+        """Read a head that comes in pieces."""
+        piece, before = bytes(self._site.buffer[at:end]), len(self._partial)
+        self._partial += piece
+        stop = self._partial.find(HEAD_END, max(0, before - len(HEAD_END))) + len(HEAD_END)
+        if (len(self._partial) if stop < len(HEAD_END) else stop) > MOST_HEAD_BYTES:
+            self._refuse(431, f"the request's head is longer than {MOST_HEAD_BYTES} bytes")
+        elif stop < len(HEAD_END):
+            self._reader.feed(piece)  # what can no longer become a head is refused now, not when it ends
+        else:
+            whole, self._partial, self._reader = bytes(self._partial[:stop]), bytearray(), HeadReader()
+            return self._begin(self._site.heads.read(whole), at + stop - before, end)
+        return end
+
+    def _begin(self, head: Head, at: int, end: int) -> int:
+        """A head is whole, and a body may follow; one that is too large is refused before it is sent. Where what follows begins."""
+        exchange = Exchange(self, head)
+        self._site.idle.pop(self, None)
+        length = head.length
+        if length > self._site.most_body_bytes:
+            self._refuse_body()
+        elif head.method == "CONNECT":
+            exchange.closes = self._refused = True  # nothing that follows is for us
+            self._finish(exchange)
+        elif 0 <= length <= end - at:
+            stop = at + length
+            exchange.body = bytes(self._site.buffer[at:stop])
+            self._finish(exchange)
+            return stop
+        else:
+            return self._await_body(exchange, head, at, end)
+        return end
+
+    def _await_body(self, exchange: Exchange, head: Head, at: int, end: int) -> int:
+        """Find a place for a body that has not come with its head, or comes in chunks."""
+        if head.length == CHUNKED:
+            self._chunks = Chunks(self._site.most_body_bytes)
+        else:
+            self._hold(head.length)
+            self._body, self._filled = self._site.buffers.take(head.length), end - at
+            self._body[: self._filled] = self._site.buffer[at:end]
+            at = end
+        self._exchange = exchange
+        if head.expects_continue and not self._pipeline and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return at
+
+    def _fill(self, nbytes: int) -> None:
+        """More of a long body has come, where it belongs."""
+        assert self._exchange is not None
+        assert self._body is not None
+        self._filled += nbytes
+        if self._filled == len(self._body):
+            self._exchange.body, self._body = self._body, None
+            self._finish(self._exchange)
+
+    def _read_chunks(self, chunks: Chunks, data: bytes) -> int:
+        assert self._exchange is not None
+        taken = chunks.feed(data)
+        self._hold(len(chunks.body) - self._held)
+        if chunks.whole:
+            self._exchange.body, self._chunks = bytes(chunks.body), None
+            self._finish(self._exchange)
+        return taken
+
+    def _hold(self, size: int) -> None:
+        self._site.room.take(size)
+        self._held += size
+
+    def _finish(self, exchange: Exchange) -> None:
+        """A request is whole: it goes to the handler, unless so many have gone already that others come first."""
+        self._exchange = self._incomplete_since_s = None
+        if self._held:
+            self._site.room.give(self._held)
+            self._held = 0
+        if self._at_once and not self._whole and self._unread_since_s is None:
+            self._at_once -= 1
+            self._pipeline.append(exchange)
+            self._handle(exchange)
+        else:
+            self._site.room.take(len(exchange.body))
+            self._pipeline.append(exchange)
+            self._whole.append(exchange)
+
+    def _forget_body(self) -> None:
+        self._site.room.give(self._held)
+        self._exchange = self._chunks = self._body = None
+        self._held = 0
+
+    # what becomes of exchanges
 
     def _hand_over(self) -> None:
         for _ in range(AT_ONCE):
             if not self._whole or self._unread_since_s is not None:
                 break
-            self._handle(self._whole.popleft())
+            exchange = self._whole.popleft()
+            self._site.room.give(len(exchange.body))
+            self._handle(exchange)
+        self._go_on()
+        self._pause()
+
+    def _go_on(self) -> None:
+        """Hand over what is left when others have been looked at."""
         if self._whole and self._unread_since_s is None:
             asyncio.get_running_loop().call_soon(self._hand_over)
-        self._pause()
 
     def _handle(self, exchange: Exchange) -> None:
         try:
@@ -237,28 +329,42 @@ class Connection(asyncio.BufferedProtocol):
     def _refuse_body(self) -> None:
         self._refuse(413, f"the request's body is larger than {self._site.most_body_bytes} bytes")
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, headers: str = "") -> None:
         if self._refused:
             return
         self._refused = True
+        self._forget_body()
+        self._partial.clear()
         exchange = Exchange(self)
-        exchange.closes = True
         self._pipeline.append(exchange)
-        exchange.fail(status, message)
+        exchange.fail(status, message, headers)
 
     def flush(self) -> None:
         """Write the answers that nothing stands before."""
-        pipeline, ready, closes = self._pipeline, [], False
+        pipeline = self._pipeline
+        if not pipeline or not pipeline[0].answered:
+            return
+        first = pipeline.popleft()
+        answer, closes = first.take_answer(), first.closes
         while pipeline and pipeline[0].answered and not closes:
             closes = pipeline[0].closes
-            ready.append(pipeline.popleft().take_answer())
-        if not ready or self._transport is None:
+            answer += pipeline.popleft().take_answer()
+        if self._transport is None:
             return
-        self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
+        self._transport.write(answer)
         if closes:
             self._close()
-        else:
+            return
+        if not pipeline:
+            self._rest()
+        if self._paused:
             self._pause()
+
+    def _rest(self) -> None:
+        """No answer is owed: from now on the client is idle, until it has sent the head of a request."""
+        self.idle_since_s = self._site.now_s
+        if self._exchange is None:
+            self._site.idle[self] = None
 
     def _close(self) -> None:
         if self._transport is None:
@@ -272,17 +378,19 @@ class Connection(asyncio.BufferedProtocol):
         """Read on or not, as it should be now."""
         most = MOST_PIPELINED // 2 if self._paused else MOST_PIPELINED - 1
         pause = self._unread_since_s is not None or bool(self._whole) or len(self._pipeline) > most
-        if self._transport is None or pause == self._paused:
+        if pause == self._paused or self._transport is None:
             return
         self._paused = pause
         if pause:
             self._transport.pause_reading()
         else:
-            self._incomplete_since_s = time.monotonic() if self._in_message else None
+            arriving = bool(self._partial) or self._exchange is not None
+            self._incomplete_since_s = time.monotonic() if arriving else None
             self._transport.resume_reading()
 
     def close_when_idle(self) -> None:
         """Close now if no answer is owed; else the last answer closes."""
+        self._site.idle.pop(self, None)
         if not self._pipeline and self._transport is not None:
             self._transport.close()
 

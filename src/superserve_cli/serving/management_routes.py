@@ -71,7 +71,7 @@ def _trace(desk: Desk, exchange: Exchange, names: Names) -> None:
 def _asked(desk: Desk, exchange: Exchange) -> Mapping[str, Any]:
     """The object that a body holds, an empty one where it is empty: clients send either where nothing needs saying."""
     body = content(exchange, desk.most_body_bytes)
-    return read_object(body) if body.strip() else {}
+    return read_object(body) if bytes(body).strip() else {}
 
 
 def _parameters(desk: Desk, exchange: Exchange) -> Mapping[str, Any]:

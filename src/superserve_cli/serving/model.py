@@ -46,7 +46,7 @@ class Model:
     def rows(self, request: InferRequest) -> NDArray[Any]:
         """The rows (n, *shape) that a request holds; raises Invalid for other tensors than the model takes."""
         tensor = _only(request.inputs)
-        if len(request.outputs) > 1 or any(wanted.name != OUTPUT for wanted in request.outputs):
+        if request.outputs and (len(request.outputs) > 1 or request.outputs[0].name != OUTPUT):
             raise Invalid(f"the only output is {OUTPUT!r}, to be asked for once")
         data = tensor.data
         if tensor.datatype != self.datatype or data.shape[1:] != self.shape or not len(data):

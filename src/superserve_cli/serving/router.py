@@ -20,6 +20,7 @@ from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Link
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.refusals import Busy, Failed, Invalid, Refusal, TooLate
+from superserve_cli.serving.room import Room
 from superserve_cli.serving.statistics import Statistics
 
 FIRST_OVERHEAD_NS: Final = 200_000
@@ -89,6 +90,7 @@ class Router:
         ledger: Ledger | None = None,
         max_queue: int = 10_000,
         drift_guard: bool = True,
+        room: Room | None = None,
     ) -> None:
         self._engine = engine
         self._links = links
@@ -99,9 +101,11 @@ class Router:
         self.max_queue = max_queue
         self.statistics = Statistics(time.time_ns() - clock.now_ns())
         self._arrivals = 0
+        self._room = room or Room()
+        self._room.retry_after_s = self.retry_after_s
         self._waiting: dict[int, _Waiting] = {}
         self._running: list[deque[_Running]] = [deque() for _ in links]
-        self._wakes_ns = NEVER
+        self._wakes_ns = self._expires_ns = NEVER
         self.overhead_ns = FIRST_OVERHEAD_NS
         self.closed = False
         metrics.depth = lambda: engine.depth
@@ -132,31 +136,38 @@ class Router:
         engine, now_ns = self._engine, self._now_ns()
         request = Request(id_of(self._arrivals, priority), now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet)
         self._arrivals += 1
-        self._admit(request)
+        self._admit(request, rows.nbytes)
         self._waiting[request.id] = _Waiting(request, rows, reply)
         engine.arrive(request)
+        self._expire_at(engine.expires_ns(request.id), now_ns)
         self._decide(now_ns)
         return request.id
 
-    def _admit(self, request: Request) -> None:
-        if request.size > self._engine.largest:
-            self._reject(request)
-            raise Invalid(
-                f"a request may have at most {self._engine.largest} rows, the largest profiled batch; this one has {request.size}"
-            )
-        if request.min_accuracy and not self._engine.reaches(request.min_accuracy, request.subnet):
-            self._reject(request)
+    def _admit(self, request: Request, size: int) -> None:
+        """Let a request of so many bytes in, or raise why not."""
+        try:
+            self._look_at(request)
+            self._room.take(size)
+        except Refusal:
+            self._end(request, request.arrival_ns, REJECTED)
+            raise
+
+    def _look_at(self, request: Request) -> None:
+        engine = self._engine
+        if request.size > engine.largest:
+            raise Invalid(f"a request may have at most {engine.largest} rows, the largest profiled batch; this one has {request.size}")
+        if request.min_accuracy and not engine.reaches(request.min_accuracy, request.subnet):
             who = "no served subnet reaches" if request.subnet is None else f"subnet {request.subnet!r} does not reach"
             raise Invalid(f"{who} min_accuracy {request.min_accuracy:g}")
-        if self.closed or not self._engine.live:
-            self._reject(request)
+        if self.closed or not engine.live:
             raise Busy("the server is shutting down" if self.closed else "no worker is up")
-        if self._engine.depth >= self.max_queue:
-            self._reject(request)
-            raise Busy(f"{self._engine.depth} requests wait already")
+        if engine.depth >= self.max_queue:
+            raise Busy(f"{engine.depth} requests wait already", self.retry_after_s())
 
-    def _reject(self, request: Request) -> None:
-        self._end(request, request.arrival_ns, REJECTED)
+    def retry_after_s(self) -> int:
+        """In how many whole seconds, at least one, the live workers would have run all that waits, on the fastest subnet."""
+        engine = self._engine
+        return max(1, -(-engine.depth * engine.least_plan_ns // (engine.largest * max(1, engine.live) * NS_PER_S)))
 
     def cancel(self, id: int) -> None:
         """The client of a request has gone: it gives its place in the queue back; a batch that runs is not stopped."""
@@ -183,7 +194,7 @@ class Router:
         """A batch is ready: the worker gets its next one before the clients get their answers."""
         now_ns = self._now_ns()
         running = self._running[worker].popleft()
-        logits = logits.copy()  # the next batch will overwrite it
+        logits = logits[: running.dispatch.batch_size].copy()  # the next batch will overwrite it
         self._learn_overhead(now_ns - running.start_ns - compute_ns)
         self._engine.complete(worker)
         if self._guard is not None:
@@ -202,7 +213,7 @@ class Router:
                 self._again(waiting)
         if not self._engine.live:
             self.fail_all()
-        self._decide(self._now_ns())
+        self._expire()
 
     def _again(self, waiting: _Waiting) -> None:
         """A request was lost with its worker: it waits again, if anybody waits for it, there is time, and it is not to blame."""
@@ -242,6 +253,10 @@ class Router:
             if isinstance(step, Dispatch):
                 self._dispatch(step, now_ns)
             elif isinstance(step, Drop):
+                # an overhead that lets nothing run would never be measured again: it fades
+                self.overhead_ns -= self.overhead_ns >> FADING_SHIFT
+                if self._guard is not None:
+                    self._guard.doubt(now_ns)
                 self._drop(step, now_ns)
             else:
                 if step.until_ns < NEVER:
@@ -255,8 +270,7 @@ class Router:
         metrics = self.metrics
         metrics.dispatches[step.subnet, step.batch_size] += 1
         metrics.slack.observe((step.requests[0].deadline_ns - now_ns) / NS_PER_S)
-        for request in step.requests:
-            metrics.queue.observe((now_ns - request.arrival_ns) / NS_PER_S)
+        metrics.queue.observe_all([(now_ns - request.arrival_ns) / NS_PER_S for request in step.requests])
 
     def _wait(self, until_ns: int, now_ns: int) -> None:
         """Decide again at that time, unless that is planned for this time or an earlier one already."""
@@ -268,11 +282,28 @@ class Router:
         self._wakes_ns = NEVER
         self._decide(self._now_ns())
 
+    def _expire_at(self, at_ns: int, now_ns: int) -> None:
+        """Look then for requests that nothing can help, unless that is planned for this time or an earlier one already."""
+        at_ns -= self._surely_ns
+        if at_ns < self._expires_ns:
+            self._expires_ns = at_ns
+            self._call_later(max(0, at_ns - now_ns), self._expire)
+
+    @property
+    def _surely_ns(self) -> int:
+        """The overhead that every later decision will see at least: the measured one may shrink."""
+        return min(self.overhead_ns, LEAST_OVERHEAD_NS)
+
+    def _expire(self) -> None:
+        """Tell those at once whom every later decision would drop."""
+        now_ns = self._now_ns()
+        self._expires_ns = NEVER
+        while (step := self._engine.expire(now_ns + self._surely_ns)) is not None:
+            self._drop(step, now_ns)
+        self._expire_at(self._engine.next_expiry_ns(), now_ns)
+        self._decide(now_ns)
+
     def _drop(self, step: Drop, now_ns: int) -> None:
-        # an overhead that lets nothing run would never be measured again: it fades
-        self.overhead_ns -= self.overhead_ns >> FADING_SHIFT
-        if self._guard is not None:
-            self._guard.doubt(now_ns)
         reply = self._waiting[step.request.id].reply
         self._end(step.request, now_ns, DROPPED)
         reply.refused(TooLate("dropped: the deadline could not be met"))
@@ -283,13 +314,14 @@ class Router:
         self.metrics.profile_error.observe(compute_ns / step.plan_ns)
         self._count(running, compute_ns, now_ns)
         self.metrics.workers.ran(step.worker, start_ns, now_ns)
+        self._served(running, now_ns)
         at = 0
         for one in running.waiting:
             request = one.request
-            met = self._served(request, step, start_ns, now_ns)
             rows = logits[at : at + request.size]
             at += request.size
-            one.reply.answered(Answer(rows, step.subnet, step.accuracy, step.batch_size, start_ns - request.arrival_ns, compute_ns, met))
+            queue_ns, met = start_ns - request.arrival_ns, now_ns <= request.deadline_ns
+            one.reply.answered(Answer(rows, step.subnet, step.accuracy, step.batch_size, queue_ns, compute_ns, met))
 
     def _count(self, running: _Running, compute_ns: int, now_ns: int) -> None:
         requests, start_ns, input_ns = running.dispatch.requests, running.start_ns, running.input_ns
@@ -298,15 +330,18 @@ class Router:
         counts = self.statistics.of(running.dispatch.subnet)
         counts.ran(len(requests), running.dispatch.batch_size, queue_ns, input_ns, compute_ns, output_ns, now_ns)
 
-    def _served(self, request: Request, step: Dispatch, start_ns: int, now_ns: int) -> bool:
-        met = now_ns <= request.deadline_ns
-        del self._waiting[request.id]
-        self.metrics.requests[MET if met else LATE] += 1
+    def _served(self, running: _Running, now_ns: int) -> None:
+        """Settle with the requests of a batch that is ready: once for all of them, where that will do."""
+        step, met = running.dispatch, 0
+        for request in step.requests:
+            self._room.give(self._waiting.pop(request.id).rows.nbytes)
+            met += now_ns <= request.deadline_ns
+            if self._ledger is not None:
+                self._ledger.served(request, running.start_ns, now_ns, step.subnet, step.batch_size, step.worker)
+        self.metrics.requests[MET] += met
+        self.metrics.requests[LATE] += len(step.requests) - met
         if step.accuracy is not None:
-            self.metrics.accuracy.observe(step.accuracy)
-        if self._ledger is not None:
-            self._ledger.served(request, start_ns, now_ns, step.subnet, step.batch_size, step.worker)
-        return met
+            self.metrics.accuracy.observe_all([step.accuracy] * len(step.requests))
 
     def fail_all(self) -> None:
         """Everybody who still waits in the queue is told that nobody will come."""
@@ -314,7 +349,8 @@ class Router:
             self._give_up(waiting, FAILED, Failed("the last worker was lost"))
 
     def _end(self, request: Request, now_ns: int, status: int) -> None:
-        self._waiting.pop(request.id, None)
+        if (waiting := self._waiting.pop(request.id, None)) is not None:
+            self._room.give(waiting.rows.nbytes)
         self.metrics.requests[status] += 1
         self.statistics.failed(request.subnet or "", now_ns - request.arrival_ns)
         if self._ledger is not None:

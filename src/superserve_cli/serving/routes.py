@@ -116,10 +116,11 @@ class Routes:
     def _infer(self, exchange: Exchange, model: Served, version: str) -> None:
         desk = self._desk
         body, length = content(exchange, desk.most_body_bytes), _header_length(exchange.headers)
-        asked = model.raw(body) if length == RAW else read_request(body, length, desk.regions.read)
+        asked = model.raw(bytes(body)) if length == RAW else read_request(body, length, desk.regions.read)
         cancel = model.infer(asked, version, exchange.headers, Pending(exchange, asked, desk))
         if not exchange.answered:
             exchange.on_gone = cancel
+            exchange.body = b""  # the rows hold what they need of it
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)

@@ -28,6 +28,7 @@ from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Hello
 from superserve_cli.serving.objectives import Objectives
+from superserve_cli.serving.room import Room
 from superserve_cli.serving.router import Router
 from superserve_cli.serving.routes import Routes
 from superserve_cli.serving.rpc.server import Rpc
@@ -64,6 +65,7 @@ class Settings:
     port: int = 8000
     grpc_port: int | None = None
     max_queue: int = 10_000
+    max_queue_mb: int = 1024
     record: bool = False
     events: bool = False
     longest_drain_s: float = LONGEST_DRAIN_S
@@ -81,7 +83,8 @@ class Server:
         self._engine = _engine(settings, self._clock)
         self._metrics = Metrics()
         self._desk = Desk(self._metrics, local=_is_loopback(settings.host))
-        self._site = Site.of(Routes(self._desk), MOST_BODY_BYTES)
+        self._room = Room(settings.max_queue_mb * 2**20)
+        self._site = Site.of(Routes(self._desk), MOST_BODY_BYTES, room=self._room)
         self._ledger = Ledger(settings.profile.subnets, settings.profile.accuracies) if settings.record else None
         self._listening: asyncio.Server | None = None
         most_calls = settings.max_queue + MOST_CONNECTIONS
@@ -123,13 +126,16 @@ class Server:
         self._workers = [ProcessWorker(i, order, settings.hung_ns) for i, order in enumerate(settings.orders)]
         self.hellos = [await worker.introduced() for worker in self._workers]
         model = self.hellos[0].model
-        self._desk.most_body_bytes = self._site.most_body_bytes = min(MOST_BODY_BYTES, model.most_body_bytes(profile.batch_sizes[-1]))
+        most_bytes = min(MOST_BODY_BYTES, self._room.most, model.most_body_bytes(profile.batch_sizes[-1]))
+        self._desk.most_body_bytes = self._site.most_body_bytes = most_bytes
         plan = Plan(profile.subnets, profile.batch_sizes, model.shape, model.classes, model.datatype)
         described = describing.parameters(self.hellos[0], profile, settings.policy, settings.late, len(settings.orders), settings.slo_ns)
         self._model = SuperNetModel(model, profile, Objectives(settings.slo_ns), described)
         self._desk.models.update({model.name: self._model, **(fixtures() if settings.fixtures else {})})
         await asyncio.gather(*(worker.warmed(plan) for worker in self._workers))
-        router = Router(self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue, settings.drift_guard)
+        router = Router(
+            self._engine, self._workers, self._clock, self._metrics, self._ledger, settings.max_queue, settings.drift_guard, self._room
+        )
         self._origin_ns = self._clock.now_ns()
         for worker in self._workers:
             worker.report_to(router)

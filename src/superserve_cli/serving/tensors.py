@@ -34,6 +34,8 @@ MOST_DIMENSIONS: Final = 16
 MOST_TEXTS: Final = 2**17
 """Elements of BYTES in a binary tensor: each costs a Python object, which four bytes could ask for."""
 LENGTH: Final = struct.Struct("<I")
+Raw = bytes | memoryview
+"""Bytes, wherever they were received."""
 
 
 def elements(shape: object) -> int:
@@ -51,11 +53,11 @@ def elements(shape: object) -> int:
     return count
 
 
-def from_bytes(datatype: str, shape: Sequence[int], body: bytes, start: int, size: int) -> NDArray[Any]:
+def from_bytes(datatype: str, shape: Sequence[int], body: Raw, start: int, size: int) -> NDArray[Any]:
     """The tensor that `body[start:start + size]` holds, row-major; numbers are a view of the body; raises Invalid."""
     count = elements(shape)
     if datatype == "BYTES":
-        return _strings(body[start : start + size], count).reshape(shape)
+        return _strings(bytes(body[start : start + size]), count).reshape(shape)
     dtype = DTYPES[datatype]
     if size != count * ITEM_BYTES[datatype]:
         raise Invalid(f"{datatype} of shape {list(shape)} takes {count * ITEM_BYTES[datatype]} bytes, not {size}")
