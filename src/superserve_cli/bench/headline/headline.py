@@ -3,7 +3,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from numpy.typing import NDArray
 
 from superserve_cli import policies, supernet, traces
 from superserve_cli.bench.figure import Figure, machine
