@@ -1,7 +1,8 @@
 """The SuperNets that benchmarks run on, and the models that people would serve without one."""
 
 import math
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -31,8 +32,14 @@ def ofa_resnet50(count: int, seed: int = 0) -> SuperNet:
 
     drawn = space.sample(2 * count, np.random.default_rng(seed))
     chosen = list(dict.fromkeys(map(at_full_size, [space.smallest, space.largest, *drawn])))[:count]
-    statistics = {subnet: _unit(architecture, subnet) for subnet in chosen}
-    return SuperNet("ofa-resnet50", architecture, channels_last(_random(architecture, seed)), statistics, {"name": "ofa-resnet50-random"})
+    return of_random_weights(architecture, chosen, seed)
+
+
+def of_random_weights(architecture: Architecture, calibrated: Sequence[Subnet], seed: int = 0, **metadata: Any) -> SuperNet:
+    """An OFA-ResNet50 that has learnt nothing, with unit statistics of some subnets."""
+    statistics = {subnet: _unit(architecture, subnet) for subnet in calibrated}
+    weights = channels_last(_random(architecture, seed))
+    return SuperNet("ofa-resnet50", architecture, weights, statistics, {"name": "ofa-resnet50-random", **metadata})
 
 
 def _unit(architecture: Architecture, subnet: Subnet) -> Statistics:

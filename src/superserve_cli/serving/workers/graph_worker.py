@@ -54,11 +54,8 @@ class GraphWorker:
         self._slots: tuple[_Slot, ...] = ()
         self._begun: dict[int, _Begun] = {}
         self._input = self._output = torch.empty(0)
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the device: weights, buffers, graphs."""
-        return self._accelerator.bytes
+        self.bytes: dict[tuple[Subnet, int], int] = {}
+        """Memory of the device, weights and buffers included, after each graph was recorded."""
 
     def warm_up(self, subnets: Sequence[Subnet], batch_sizes: Sequence[int]) -> None:
         """Record every subnet at every batch size, the largest first: it leaves memory that the smaller ones fit into."""
@@ -69,6 +66,7 @@ class GraphWorker:
             for size in reversed(self._sizes):
                 for subnet, program in programs.items():
                     self._graphs[subnet, size] = self._recorded(program, size)
+                    self.bytes[subnet, size] = self._accelerator.bytes
         for subnet, size in self._graphs:
             self.infer(subnet, np.zeros((size, *self._torch.shape), self._torch.input_dtype))
 

@@ -1,0 +1,8 @@
+"""The paper's headline on this machine: a real OFA-ResNet50 under bursts, one worker, measured from the graphs up to HTTP.
+
+Its weights are random: latencies are real, answers mean nothing, and the accuracies are those that the paper names for six subnets.
+"""
+
+from superserve_cli.bench.headline.headline import DURATION_S, ROUNDS, Asked, headline
+
+__all__ = ["DURATION_S", "ROUNDS", "Asked", "headline"]
