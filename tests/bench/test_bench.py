@@ -6,6 +6,7 @@ from superserve_cli import bench
 from superserve_cli.app import run
 from superserve_cli.bench import in_simpy
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.serve.front import SIZES, Seen, measure, server
 from superserve_cli.bench.simulate import SLO_NS
 from superserve_cli.bench.workload import WORKERS, profile, trace
 from superserve_cli.core.nouns import silent
@@ -38,6 +39,15 @@ def test_figures_are_json_by_key_with_the_machine(capsys: pytest.CaptureFixture[
 def test_a_hand_off_takes_longer_than_its_copy_alone() -> None:
     figures = {figure.key: figure.value for figure in bench.named("handoff")(silent)}
     assert (figures["handoff_us_p50"] or 0) > (figures["gather_us_p50"] or 0) > 0
+
+
+def test_a_server_around_a_model_that_takes_no_time_is_measured_from_outside() -> None:
+    seen = Seen()
+    with server(SIZES["150kb"]) as running:
+        measure(running, SIZES["150kb"], seen, seconds=0.2)
+    assert seen.cpu_us[0] > 0
+    assert 0 < seen.p50_ms[0] <= seen.p99_ms[0]
+    assert seen.timer_p99_ms[0] > 0
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,23 +136,20 @@ class Router:
         engine, now_ns = self._engine, self._now_ns()
         request = Request(id_of(self._arrivals, priority), now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet)
         self._arrivals += 1
-        self._admit(request, rows.nbytes)
+        try:
+            self._look_at(request)
+            self._room.take(rows.nbytes)
+        except Refusal:
+            self._end(request, now_ns, REJECTED)
+            raise
         self._waiting[request.id] = _Waiting(request, rows, reply)
         engine.arrive(request)
         self._expire_at(engine.expires_ns(request.id), now_ns)
         self._decide(now_ns)
         return request.id
 
-    def _admit(self, request: Request, size: int) -> None:
-        """Let a request of so many bytes in, or raise why not."""
-        try:
-            self._look_at(request)
-            self._room.take(size)
-        except Refusal:
-            self._end(request, request.arrival_ns, REJECTED)
-            raise
-
     def _look_at(self, request: Request) -> None:
+        """Raise why a request cannot be let in."""
         engine = self._engine
         if request.size > engine.largest:
             raise Invalid(f"a request may have at most {engine.largest} rows, the largest profiled batch; this one has {request.size}")

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Final
 
-from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S
+from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.errors import SuperserveError
 
 RECEIVE_BYTES: Final = 64 * 1024
@@ -43,7 +43,7 @@ class Sender:
         until_ns = time.monotonic_ns() + round(seconds * NS_PER_S)
         while open_:
             again = time.monotonic_ns() < until_ns
-            for fd in self._answered(-1):
+            for fd in self._answered(None):
                 answered += 1
                 if again:
                     self._send(fd)
@@ -64,8 +64,8 @@ class Sender:
                 asked[fd := idle.popleft()] = due_ns
                 self._send(fd)
                 sent, due_ns = sent + 1, due_ns + step_ns
-            wait_ms = max(0, due_ns - time.monotonic_ns()) / NS_PER_MS if sent < count and idle else -1
-            for fd in self._answered(wait_ms):
+            wait_s = max(0, due_ns - time.monotonic_ns()) / NS_PER_S if sent < count and idle else None
+            for fd in self._answered(wait_s):
                 latency_ns.append(time.monotonic_ns() - asked.pop(fd))
                 idle.append(fd)
         return latency_ns
@@ -73,11 +73,11 @@ class Sender:
     def _send(self, fd: int) -> None:
         self._sockets[fd].sendall(self._message)  # blocks while the server does not read, and the server never waits for us
 
-    def _answered(self, wait_ms: float) -> list[int]:
-        """The connections whose answer is whole now, after at most so long."""
-        # epoll counts milliseconds; steps are shorter, and what would be waited less than one for is looked for at once
-        events = self._epoll.poll(wait_ms if wait_ms < 0 else int(wait_ms) / 1000)
-        return [fd for fd, _ in events if self._whole(fd)]
+    def _answered(self, wait_s: float | None) -> list[int]:
+        """The connections whose answer is whole now, after at most so long, or as long as it takes."""
+        # epoll counts milliseconds, in which many a request falls due; to look again and again would take the server's cores
+        select.select([self._epoll], [], [], wait_s)
+        return [fd for fd, _ in self._epoll.poll(0) if self._whole(fd)]
 
     def _whole(self, fd: int) -> bool:
         data = self._partial.pop(fd, b"") + (more := self._sockets[fd].recv(RECEIVE_BYTES))
