@@ -20,8 +20,8 @@ SEED: Final = 0
 VARIETY: Final = 256
 """How many random rows there are, or fewer when they would take more bytes than this:"""
 POOL_BYTES: Final = 1 << 26
-WORDS: Final = 100
-"""Random integers are below it where they may be words of a vocabulary."""
+WORDS: Final = 2
+"""Random integers are below it where they may be words: 0 and 1 are in any vocabulary."""
 NUMBERS: Final = {name: dtype for name, dtype in DTYPES.items() if name != "BYTES"}
 FLOATS: Final = ("FP16", "FP32", "FP64")
 INTEGERS: Final = ("INT32", "INT64", "UINT32", "UINT64")
@@ -153,6 +153,6 @@ def _dtype(target: Target, wanted: Input, allowed: Collection[str]) -> np.dtype[
     if wanted.datatype not in allowed:
         raise BadOption(
             f"{target.model} at {target.place} takes {wanted.datatype}, which these samples are not",
-            hint=f"choose a model that takes one of {', '.join(allowed)}",
+            hint=f"choose a model that takes one of {', '.join(allowed)}, or {OWN}",
         )
     return DTYPES[wanted.datatype]

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection, wait
 from time import monotonic, monotonic_ns
 from typing import Any, Final
@@ -153,8 +153,9 @@ def serve(number: int) -> None:
     """What a child does: prepare, wait for the clock, send, hand in the book. It ends when the other side does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     wire = Connection(number)
-    sender = Sender(wire.recv())
-    with closing(sender.pool), quiet():
-        wire.send((sender.prepare(),))
-        sent = sender.run(Clock(wire.recv()), lambda ended, met: wire.send((ended, met)))
-    wire.send((sent,))
+    with suppress(EOFError, ConnectionError):  # the parent has gone: nobody wants to know
+        sender = Sender(wire.recv())
+        with closing(sender.pool), quiet():
+            wire.send((sender.prepare(),))
+            sent = sender.run(Clock(wire.recv()), lambda ended, met: wire.send((ended, met)))
+        wire.send((sent,))
