@@ -87,6 +87,11 @@ def test_the_only_model_need_not_be_named() -> None:
         assert describe(url)["model"] == "m"
 
 
+def test_a_server_may_speak_of_itself_at_the_path_of_the_specification() -> None:
+    with told({"/v2/health/ready": READY, "/v2": (307, b""), "/v2/": (200, SERVER), "/v2/models/m": (200, MODEL)}) as url:
+        assert describe(url, "m")["server"] == "other 1"
+
+
 def test_a_version_and_a_prefix_are_kept() -> None:
     pages = {"/edge/v2/health/ready": READY, "/edge/v2": (200, SERVER), "/edge/v2/models/m/versions/d2": (200, MODEL)}
     with told(pages) as url:

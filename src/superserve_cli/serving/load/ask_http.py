@@ -9,6 +9,7 @@ from urllib.parse import quote
 from superserve_cli.errors import Unknown, Unreachable
 from superserve_cli.serving.load.place import Access, Place
 from superserve_cli.serving.load.target import NAME_ONE, START, Target, described, only_model, read_inputs
+from superserve_cli.serving.load.wire import OK
 
 PATIENCE_S: Final = 5.0
 LOCKED: Final = (401, 403)
@@ -18,7 +19,7 @@ def find(place: Place, model: str | None, access: Access) -> Target:
     """The model that a URL names (or the only one that the server has); raises Unreachable, Unknown and BadOption."""
     ask = _Asker(place, access)
     _must_be_ready(place, *ask("/v2/health/ready"))
-    server = _must_be_v2(place, *ask("/v2"))
+    server = _server(ask)
     name = model or place.model or only_model(place, _models(ask))
     version = f"/versions/{quote(place.version)}" if place.version else ""
     path = f"/v2/models/{quote(name)}{version}"
@@ -81,16 +82,19 @@ def _must_be_ready(place: Place, status: int, said: Any) -> None:
         raise _not_v2(place, "/v2/health/ready", status)
     if status in LOCKED:
         raise _locked(place, status)
-    if status != 200 or (isinstance(said, dict) and said.get("ready") is False):
+    if status != OK or (isinstance(said, dict) and said.get("ready") is False):
         raise Unreachable(f"the server at {place} is not ready (status {status})", hint="wait until /v2/health/ready answers 200")
 
 
-def _must_be_v2(place: Place, status: int, said: Any) -> dict[str, Any]:
+def _server(ask: _Asker) -> dict[str, Any]:
+    """The server's metadata; the specification has it at `/v2/`, most servers at `/v2`."""
+    status, said = ask("/v2")
     if status in LOCKED:
-        raise _locked(place, status)
-    if status != 200 or not isinstance(said, dict) or "name" not in said:
-        raise _not_v2(place, "/v2", status)
-    return said
+        raise _locked(ask.place, status)
+    for code, page in ((status, said), ask("/v2/") if status != OK else (status, None)):
+        if code == OK and isinstance(page, dict) and "name" in page:
+            return page
+    raise _not_v2(ask.place, "/v2", status)
 
 
 def _not_v2(place: Place, path: str, status: int) -> Unreachable:
@@ -104,16 +108,16 @@ def _locked(place: Place, status: int) -> Unreachable:
 def _models(ask: _Asker) -> list[str]:
     """The names that a server lists: by the model repository extension, or as KServe does."""
     status, index = ask("/v2/repository/index", "POST")
-    if status == 200 and isinstance(index, list):
+    if status == OK and isinstance(index, list):
         return [str(entry["name"]) for entry in index if isinstance(entry, dict) and "name" in entry]
     status, said = ask("/v2/models")
-    listed = said.get("models") if status == 200 and isinstance(said, dict) else None
+    listed = said.get("models") if status == OK and isinstance(said, dict) else None
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
 def _metadata(ask: _Asker, path: str, name: str) -> dict[str, Any]:
     status, said = ask(path)
-    if status == 200 and isinstance(said, dict) and isinstance(said.get("inputs"), list):
+    if status == OK and isinstance(said, dict) and isinstance(said.get("inputs"), list):
         return said
     if names := _models(ask):
         raise Unknown(f"model at {ask.place} named", name, names)

@@ -124,20 +124,16 @@ class Sender:
 
     def _turn(self, patience_ns: int) -> None:
         """The sockets first, then what can wait for a moment in which nothing else is to be done."""
-        busy = self.pool.turn(0)
-        if self.pool.gone:
-            raise _Gone
-        if self._unread_bytes > MOST_UNREAD or (not busy and self._unread and patience_ns > SPARE_NS):
-            self._read()
-        elif not busy:
-            self._wait(patience_ns)
-
-    def _wait(self, patience_ns: int) -> None:
-        if (now_ns := self._clock.now_ns()) >= self._glance_ns:
+        spare = patience_ns > SPARE_NS
+        if spare and (now_ns := self._clock.now_ns()) >= self._glance_ns:
             self._tell(self.ledger.ended, self.ledger.met)
             self._glance_ns = now_ns + GLANCE_NS
-        elif patience_ns > 0:
-            self.pool.turn(min(patience_ns, GLANCE_NS))
+            return
+        busy = self.pool.turn(0 if spare and self._unread else min(patience_ns, GLANCE_NS))
+        if self.pool.gone:
+            raise _Gone
+        if self._unread_bytes > MOST_UNREAD or (spare and self._unread and not busy):
+            self._read()
 
     def _linger(self) -> None:
         """Everything has been sent; now patience."""
