@@ -13,6 +13,7 @@ import numpy as np
 from superserve_cli.serving.rpc import messages
 
 KEY = "s3cret"
+PROPERTIES = {"slo_us": "20000", "task": "glyphs", "versions": '{"torch": "2"}', "profile_hash": "12e45", "sustained_qps": "99.5"}
 Infer = Callable[[Any, Any], Any]
 
 
@@ -33,7 +34,7 @@ def metadata(request: Any, context: Any) -> Any:
     if request.name != "glyphs":
         context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
     image = {"name": "image", "datatype": "FP32", "shape": [-1, 1, 2, 2]}
-    return messages.ModelMetadataResponse(name="glyphs", platform="here", inputs=[image], properties={"slo_us": "20000", "task": "glyphs"})
+    return messages.ModelMetadataResponse(name="glyphs", platform="here", inputs=[image], properties=PROPERTIES)
 
 
 def calls(infer: Infer, key: str | None) -> Any:

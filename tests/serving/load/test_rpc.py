@@ -38,6 +38,9 @@ def test_a_server_of_grpc_is_described_as_one_of_http_is() -> None:
         assert describe(url) == {
             "slo_us": 20_000,
             "task": "glyphs",
+            "versions": {"torch": "2"},
+            "profile_hash": "12e45",
+            "sustained_qps": 99.5,
             "url": url,
             "model": "glyphs",
             "platform": "here",

@@ -81,7 +81,7 @@ def test_nesting_without_end_is_not_this_protocol() -> None:
 
 def test_the_only_model_need_not_be_named() -> None:
     shared = {"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, MODEL)}
-    with told({**shared, "/v2/repository/index": (200, [{"name": "m"}])}) as url:
+    with told({**shared, "/v2/repository/index": (200, [{"name": "m", "version": "1"}, {"name": "m", "version": "2"}])}) as url:
         assert describe(url)["model"] == "m"
     with told({**shared, "/v2/models": (200, {"models": ["m"]})}) as url:
         assert describe(url)["model"] == "m"

@@ -134,12 +134,13 @@ def _metadata(ask: _Asker, name: str) -> Any:
 
 
 def _told(properties: Mapping[str, str]) -> dict[str, Any]:
-    """What the properties say: each is JSON where it can be read so, else text."""
+    """What the properties say: text, or JSON where that is how JSON would write it (a hash such as 12e45 stays one)."""
     return {name: _value(text) for name, text in properties.items()}
 
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return value if isinstance(value, dict | list) or json.dumps(value) == text else text

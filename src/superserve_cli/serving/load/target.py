@@ -54,7 +54,8 @@ class Target:
 
 
 def only_model(place: Place, names: list[str]) -> str:
-    """The model that need not be named; raises BadOption where there are several, or none is known."""
+    """The model that need not be named; raises BadOption where there are several, or none is known. An index may list each version."""
+    names = list(dict.fromkeys(names))
     if len(names) == 1:
         return names[0]
     if names:
