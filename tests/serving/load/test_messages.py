@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from superserve_cli.errors import BadFile, BadOption, SuperserveError
 from superserve_cli.serving.load.answers import Answer, Broken, read_answer, read_complaint
-from superserve_cli.serving.load.inputs import Draw, draw
+from superserve_cli.serving.load.inputs import NUMBERS, Draw, draw
 from superserve_cli.serving.load.place import Access, parse
 from superserve_cli.serving.load.questions import HttpQuestions, Pieces
 from superserve_cli.serving.load.rpc_questions import RpcQuestions, varint
@@ -21,7 +21,6 @@ from superserve_cli.serving.load.target import Input, Target
 from superserve_cli.serving.load.wire import Buffer
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, read_request, write_response
 from superserve_cli.serving.rpc.messages import InferParameter, ModelInferRequest, ModelInferResponse
-from superserve_cli.serving.tensors import DTYPES
 from superserve_cli.tasks import Split
 from superserve_cli.traces.trace import Trace
 
@@ -111,7 +110,7 @@ def test_a_part_of_a_schedule_sends_what_the_whole_would_have() -> None:
     assert [whole.raw(id) for id in range(12)] == [parts[id % 3].raw(id // 3) for id in range(12)]
 
 
-@pytest.mark.parametrize("datatype", [name for name in DTYPES if name != "BYTES"])
+@pytest.mark.parametrize("datatype", list(NUMBERS))
 def test_without_samples_varied_rows_of_the_models_own_type_are_sent(datatype: str) -> None:
     where = target(datatype=datatype, shape=(3, -1, 40))
     questions = HttpQuestions(where, {}, drawn(20, where))
@@ -209,9 +208,10 @@ def test_words_go_to_models_of_words_alone(binary: bool) -> None:
         drawn(1, target(datatype="INT64"), pairs())
 
 
-def test_text_models_are_refused() -> None:
-    with pytest.raises(BadOption, match="takes BYTES"):
-        drawn(1, target(datatype="BYTES"))
+@pytest.mark.parametrize("datatype", ["BYTES", "BF16", "FP8"])
+def test_models_of_what_cannot_be_drawn_are_refused(datatype: str) -> None:
+    with pytest.raises(BadOption, match=f"takes {datatype}"):
+        drawn(1, target(datatype=datatype))
 
 
 def test_what_has_no_json_form_is_refused_where_only_json_is_spoken() -> None:

@@ -22,7 +22,8 @@ VARIETY: Final = 256
 POOL_BYTES: Final = 1 << 26
 WORDS: Final = 2
 """Random integers are below it where they may be words: 0 and 1 are in any vocabulary."""
-NUMBERS: Final = {name: dtype for name, dtype in DTYPES.items() if name != "BYTES"}
+NUMBERS: Final = {name: dtype for name, dtype in DTYPES.items() if name not in ("BYTES", "BF16")}
+"""What is in a message as it is in numpy."""
 FLOATS: Final = ("FP16", "FP32", "FP64")
 INTEGERS: Final = ("INT32", "INT64", "UINT32", "UINT64")
 """What words are sent as."""
