@@ -24,6 +24,7 @@ check: $(READY)
 	$(BIN)/python docs/make_cli.py --check
 
 # The whole job on the shipped SuperNet: measure it here, replay one trace in simulation and against a live server, compare the two.
+# Exit code 4: this machine was too busy for the live run to prove anything; it is shown, and says so.
 demo: $(READY)
 	rm -rf demo && mkdir demo
 	$(SUPERSERVE) profile --rounds 30 --out demo/profile.parquet
@@ -31,7 +32,8 @@ demo: $(READY)
 	    --slo-ms 100 --load 0.4 --duration 30 --out demo/simulated
 	$(SUPERSERVE) serve --profile demo/profile.parquet --policy slackfit --slo-ms 100 --port $(PORT) & server=$$!; \
 	    trap 'kill $$server; wait $$server' EXIT; \
-	    $(SUPERSERVE) replay --trace azure --target http://127.0.0.1:$(PORT) --wait 60 --load 0.4 --duration 30 --out demo/live
+	    $(SUPERSERVE) replay --trace azure --target http://127.0.0.1:$(PORT) --wait 60 --load 0.4 --duration 30 --out demo/live \
+	        || test $$? = 4
 	$(SUPERSERVE) compare demo/simulated demo/live --allow-different kind
 	$(SUPERSERVE) report demo/simulated demo/live --out demo
 	@echo "look at demo/report.html"

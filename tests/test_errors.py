@@ -3,9 +3,19 @@ import re
 import pytest
 
 from superserve_cli import errors
-from superserve_cli.errors import BadFile, BadOption, NotComparable, NotConformant, Regression, SuperserveError, Unknown, Unreachable
+from superserve_cli.errors import (
+    BadFile,
+    BadOption,
+    Inconclusive,
+    NotComparable,
+    NotConformant,
+    Regression,
+    SuperserveError,
+    Unknown,
+    Unreachable,
+)
 
-TREE: list[type[SuperserveError]] = [BadFile, BadOption, Unknown, Unreachable, NotComparable, Regression, NotConformant]
+TREE: list[type[SuperserveError]] = [BadFile, BadOption, Unknown, Unreachable, NotComparable, Regression, NotConformant, Inconclusive]
 
 
 def test_the_documented_tree_is_the_real_one() -> None:
@@ -15,9 +25,10 @@ def test_the_documented_tree_is_the_real_one() -> None:
     assert set(SuperserveError.__subclasses__()) >= set(TREE)
 
 
-def test_what_the_user_did_wrong_exits_with_two_and_what_did_not_hold_with_three() -> None:
-    assert {error.exit_code for error in TREE if error not in (Regression, NotConformant)} == {2}
+def test_what_the_user_did_wrong_exits_with_two_what_did_not_hold_with_three_and_what_proves_nothing_with_four() -> None:
+    assert {error.exit_code for error in TREE if error not in (Regression, NotConformant, Inconclusive)} == {2}
     assert {Regression("worse").exit_code, NotConformant("not kept").exit_code} == {3}
+    assert Inconclusive("too late").exit_code == 4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ SuperserveError            exit code 2
 ├── Unreachable            a server that does not answer, or a port that is taken
 ├── NotComparable          two runs that measured different things
 ├── Regression             exit code 3: a comparison found what `--fail-on` forbids
-└── NotConformant          exit code 3: a server does not keep its protocol
+├── NotConformant          exit code 3: a server does not keep its protocol
+└── Inconclusive           exit code 4: a run proves nothing, neither good nor bad
 
 Anything else is our own bug: it keeps its traceback and exits with 1.
 """
@@ -67,3 +68,9 @@ class NotConformant(SuperserveError):
     """A server that does not keep its protocol."""
 
     exit_code = 3
+
+
+class Inconclusive(SuperserveError):
+    """A run that was made and written, and that proves nothing: not what was asked, but how it was measured is at fault."""
+
+    exit_code = 4

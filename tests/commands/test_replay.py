@@ -137,7 +137,7 @@ def test_bad_options_are_one_line_and_leave_nothing_behind(options: list[str], s
     ("options", "says"),
     [
         (["--target", "http://127.0.0.1:9"], "nothing answers at http://127.0.0.1:9"),
-        (["--target", "nonsense"], "no http URL"),
+        (["--target", "nonsense"], "no http or grpc URL"),
         (["--trace", "file:t.csv", "--load", "1"], "--load cannot go with this trace"),
         (["--trace", "file:t.csv", "--mean-qps", "1"], "--mean-qps cannot go with this trace"),
     ],

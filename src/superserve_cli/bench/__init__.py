@@ -6,6 +6,7 @@ from typing import Final
 from superserve_cli.bench.actuate import actuate
 from superserve_cli.bench.decide import decide
 from superserve_cli.bench.figure import Figure, machine
+from superserve_cli.bench.load import load
 from superserve_cli.bench.pictures import write_pictures
 from superserve_cli.bench.serve.front import front
 from superserve_cli.bench.serve.handoff import handoff
@@ -24,6 +25,7 @@ BENCHMARKS: Final[dict[str, Callable[[Progress], list[Figure]]]] = {
     "handoff": handoff,
     "rpc": rpc,
     "front": front,
+    "load": load,
 }
 SUBNETACT: Final = "subnetact"
 """Not among the others: it takes a device, and yields what pictures are drawn from."""

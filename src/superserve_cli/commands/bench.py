@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="simulate, decide, actuate, subnetact, start, handoff, rpc or front.")],
+    name: Annotated[str, typer.Argument(help="simulate, decide, actuate, subnetact, start, handoff, rpc, front or load.")],
     device: Annotated[str, typer.Option(help="Where subnetact runs: cpu, cuda or cuda:N.")] = "cpu",
     plots: Annotated[
         Path | None, typer.Option(help="A folder for subnetact's pictures, memory.svg and latency.svg.", show_default=False)
@@ -22,7 +22,8 @@ def bench(
 
     simulate: virtual time, memory, SimPy beside it. decide: a decision in the live router. actuate: switching subnets. subnetact:
     switching, latency in place, memory and ONNX, on OFA-ResNet50 too. start: --help. handoff: a batch to a worker process. rpc: a
-    request over gRPC. front: the server around a model that takes no time.
+    request over gRPC. front: the server around a model that takes no time. load: requests/s that one process of `replay --target`
+    keeps on schedule.
     """
     from superserve_cli import console
     from superserve_cli.bench import machine

@@ -20,9 +20,14 @@ from superserve_cli.commands.options import (
 if TYPE_CHECKING:
     from superserve_cli.profiles import Profile
     from superserve_cli.reports import Run
+    from superserve_cli.serving.load import LiveRun
+    from superserve_cli.tasks import Split
     from superserve_cli.traces import Trace
 
 TRACE = "azure (synthetic), azure:FILE, poisson, bursty, time-varying, file:PATH; see `superserve list traces`."
+TARGET = (
+    "Send the trace to this server, open-loop, instead of simulating: http(s)://HOST:PORT[/v2/models/NAME], grpc(s)://HOST:PORT[/NAME]."
+)
 DEFAULT_LOAD = 0.9
 BEST, MOST_TENANTS = 3, 10
 """Of how many of the best policies the terminal shows tenants, and how many of each; the report has more."""
@@ -44,20 +49,34 @@ def replay(
     duration: Annotated[float | None, typer.Option(help="Seconds of trace to generate.", show_default="60")] = None,
     mix: MixOption = None,
     seed: Annotated[int | None, typer.Option(help="What trace and service times are drawn from.", show_default="0")] = None,
-    target: Annotated[
-        str | None, typer.Option(metavar="URL", help="Send the trace to this server, open-loop, instead of simulating.", show_default=False)
-    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="URL", help=TARGET, show_default=False)] = None,
     wait: Annotated[float, typer.Option(help="With --target: seconds to wait for the server to be ready.", min=0)] = 0.0,
+    inputs: Annotated[
+        Path | None, typer.Option(help="With --target: rows to send, FILE.npy, or FILE.npz by the inputs' names.", show_default=False)
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="With --target: how many processes send.", show_default="as many as the rate needs", min=1)
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(help="With --target: sent as Authorization: Bearer KEY.", envvar="SUPERSERVE_API_KEY", show_default=False),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="With --target: a PEM file of authorities to trust (https, grpcs).", show_default=False)
+    ] = None,
+    insecure_tls: Annotated[bool, typer.Option("--insecure-tls", help="With --target: trust any certificate.")] = False,
     out: Annotated[Path | None, typer.Option(help="Where the run goes.", show_default="runs/<trace>-<n>")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Replay a trace, simulated or against a live server, and report who met the deadline.
 
-    With --target, the server decides: --policy, --profile, --workers, --late, --service and --subnets are then an error.
+    With --target, the server decides: --policy, --profile, --workers, --late, --service and --subnets are then an error. Such a run
+    is not valid when requests went out late (lag p99 above 5 ms and above 10 % of the SLO), when more than 1 % of them failed, or when
+    the server went away; it is written all the same, and the exit code is 4.
     """
     from superserve_cli import console, reports
-    from superserve_cli.errors import BadOption
+    from superserve_cli.errors import BadOption, Inconclusive
 
     _refuse_both({"--load": load, "--mean-qps": mean_qps})
     asked = {"qps": mean_qps, "load": load, "duration_s": duration, "seed": seed, "slo_ms": slo_ms, "mix": mix}
@@ -65,13 +84,16 @@ def replay(
     decided = {"--policy": policy, "--profile": profile, "--workers": workers, "--late": late, "--service": service, "--subnets": subnets}
     if target is not None and (given := [option for option, value in decided.items() if value is not None]):
         raise BadOption(f"{', '.join(given)} cannot go with --target: the server decides", hint=f"leave {', '.join(given)} out")
+    sent = {"--inputs": inputs, "--processes": processes, "--ca": ca, "--insecure-tls": insecure_tls or None}
+    if target is None and (given := [option for option, value in sent.items() if value is not None]):
+        raise BadOption(f"{', '.join(given)} can only go with --target", hint=f"leave {', '.join(given)} out")
     rules = {"workers": DEFAULT_WORKERS if workers is None else workers, "late": late or "shed", "service": service}
     with _no_empty_folder(folder):
         claim = partial(reports.claim_folder, folder, overwrite)
         if target is None:
             runs = _simulated(trace, asked, profile, policy, subnets, rules, claim)
         else:
-            runs = [_live(target, wait, trace, asked, claim)]
+            runs = [_live(target, wait, (api_key, ca, insecure_tls), inputs, processes, trace, asked, claim)]
         summary = _write(folder, runs)
     policies = summary.get("policies", [summary])
     if json:
@@ -82,9 +104,9 @@ def replay(
             console.table("", reports.TENANTS, tenants, labels=2)
     for sentence in reports.rejected(runs):
         console.warn(sentence)
-    for problem in [problem for run in runs for problem in run.manifest["problems"]]:
-        console.warn(f"this run is not valid: {problem}")
     console.note(f"report: {folder / 'report.html'}")
+    if problems := [problem for run in runs for problem in run.manifest["problems"]]:
+        raise Inconclusive(f"this run is not valid: {'; '.join(problems)}", hint="its figures prove nothing")
 
 
 @contextmanager
@@ -140,27 +162,38 @@ def _simulated(
     return runs
 
 
-def _live(target: str, patience_s: float, name: str, asked: dict[str, Any], claim: Callable[[], None]) -> "Run":
-    from superserve_cli import console, reports, tasks
+def _live(
+    target: str,
+    patience_s: float,
+    entry: tuple[str | None, Path | None, bool],
+    inputs: Path | None,
+    processes: int | None,
+    name: str,
+    asked: dict[str, Any],
+    claim: Callable[[], None],
+) -> "Run":
+    from superserve_cli import console, reports
     from superserve_cli.errors import BadOption
     from superserve_cli.reports import manifest
     from superserve_cli.serving import load
 
+    access = load.Access(*entry)
     with console.waiting(f"waiting for {target}"):
-        load.wait(target, patience_s)
-    server = load.describe(target)
+        load.wait(target, patience_s, access)
+    server = load.describe(target, access=access)
     slo_ns = _slo_ns(asked["slo_ms"], manifest.server_slo_ns(server))
     sustained = server.get("sustained_qps")
     if sustained is None and asked["qps"] is None and not name.startswith("file:"):
         raise BadOption("this server does not say what it sustains", hint="give --mean-qps")
     arrived = _trace(name, asked, sustained or 0.0)
-    samples = tasks.load(server["task"], server.get("seed") or 0).test if server.get("task") else None
+    samples = _samples(server) if inputs is None else None
     claim()
     console.note(f"{len(arrived)} requests to {server['url']}, SLO {slo_ns / 1e6:g} ms, over {arrived.duration_ns / 1e9:.1f} s")
     with console.progress("replaying", quiet=True) as progress:
-        run = load.replay(target, arrived, slo_ns, samples, progress=progress)
+        run = load.replay(target, arrived, slo_ns, samples, inputs=inputs, access=access, processes=processes, progress=progress)
     for complaint, times in run.complaints.items():
         console.warn(f"{times} x {complaint}")
+    console.note(_kept(run))
     told = manifest.live(
         arrived,
         run.server,
@@ -171,6 +204,24 @@ def _live(target: str, patience_s: float, name: str, asked: dict[str, Any], clai
         idle_lag_ns=run.idle_lag_ns,
     )
     return reports.Run(run.outcomes, told)
+
+
+def _samples(server: dict[str, Any]) -> "Split | None":
+    """The test set of the task that a server names; None where it names none that is known here."""
+    from superserve_cli import console, tasks
+
+    task = server.get("task")
+    if task in tasks.TASKS or str(task).startswith("npz:"):
+        return tasks.load(str(task), server.get("seed") or 0).test
+    console.note("the server names no task that is known here: random rows are sent, and whether answers are right is not judged")
+    return None
+
+
+def _kept(run: "LiveRun") -> str:
+    """How well the schedule was kept, and by whom."""
+    senders = "1 process" if run.processes == 1 else f"{run.processes} processes"
+    lags = f"lag p99 {run.lag_p99_ns / 1e6:.2f} ms (idle timers here: {run.idle_lag_ns / 1e6:.2f} ms)"
+    return f"{lags}, sent by {senders} on {run.connections} connections"
 
 
 def _trace(name: str, asked: dict[str, Any], sustained_qps: float) -> "Trace":

@@ -4,8 +4,12 @@ import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from superserve_cli import __version__
+
+SECRET: Final = ("--api-key",)
+"""Options whose value goes into no file."""
 
 
 def created() -> str:
@@ -14,8 +18,13 @@ def created() -> str:
 
 
 def command() -> list[str]:
-    """The command line of this process, as a person would type it."""
-    return ["superserve", *sys.argv[1:]]
+    """The command line of this process, as a person would type it, without what only that person may know."""
+    hidden, words = False, ["superserve"]
+    for word in sys.argv[1:]:
+        option, is_, _ = word.partition("=")
+        words.append("***" if hidden else f"{option}=***" if option in SECRET and is_ else word)
+        hidden = word in SECRET
+    return words
 
 
 def versions() -> dict[str, str]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from superserve_cli.errors import BadOption, SuperserveError, Unknown, Unreachable
+from superserve_cli.errors import BadOption, Unknown, Unreachable
 from superserve_cli.serving.load import describe, wait
-from superserve_cli.serving.load.target import find, parse
+from superserve_cli.serving.load.find import find
+from superserve_cli.serving.load.place import Access, parse
+from superserve_cli.serving.load.target import Input
 
 TENSOR = {"name": "image", "datatype": "FP32", "shape": [-1, 3, 32, 32]}
 MODEL: dict[str, Any] = {"name": "m", "inputs": [TENSOR], "outputs": [], "parameters": {"task": "glyphs", "slo_us": 20000}}
@@ -79,10 +81,15 @@ def test_nesting_without_end_is_not_this_protocol() -> None:
 
 def test_the_only_model_need_not_be_named() -> None:
     shared = {"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, MODEL)}
-    with told({**shared, "/v2/repository/index": (200, [{"name": "m"}])}) as url:
+    with told({**shared, "/v2/repository/index": (200, [{"name": "m", "version": "1"}, {"name": "m", "version": "2"}])}) as url:
         assert describe(url)["model"] == "m"
     with told({**shared, "/v2/models": (200, {"models": ["m"]})}) as url:
         assert describe(url)["model"] == "m"
+
+
+def test_a_server_may_speak_of_itself_at_the_path_of_the_specification() -> None:
+    with told({"/v2/health/ready": READY, "/v2": (307, b""), "/v2/": (200, SERVER), "/v2/models/m": (200, MODEL)}) as url:
+        assert describe(url, "m")["server"] == "other 1"
 
 
 def test_a_version_and_a_prefix_are_kept() -> None:
@@ -100,6 +107,8 @@ def test_a_version_and_a_prefix_are_kept() -> None:
         ("https://h/a/b", ("h", 443, True, "/a/b", "", "")),
         ("http://h/v2/models/my%20model/infer", ("h", 80, False, "", "my model", "")),
         ("http://[::1]:8000/v2/models/m/versions/2/", ("::1", 8000, False, "", "m", "2")),
+        ("grpc://h:8001", ("h", 8001, False, "", "", "")),
+        ("grpcs://h:8001/m/2/", ("h", 8001, True, "", "m", "2")),
     ],
 )
 def test_a_url_names_server_model_and_version(url: str, told: tuple[object, ...]) -> None:
@@ -107,7 +116,21 @@ def test_a_url_names_server_model_and_version(url: str, told: tuple[object, ...]
     assert (place.host, place.port, place.tls, place.prefix, place.model, place.version) == told
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://h", "http://", "http://h:99999", "http://h:x", "http://h/?q", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://h",
+        "http://",
+        "http://h:99999",
+        "http://h:x",
+        "http://h/?q",
+        "http://[::1",
+        "grpc://h",
+        "grpc://h:1/a/b/c",
+    ],
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(BadOption) as refused:
         describe(url)
@@ -150,6 +173,7 @@ def test_a_server_that_does_not_speak_http_is_unreachable() -> None:
             {"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, {"inputs": [{"name": "x"}]})},
             "does not describe its input",
         ),
+        ({"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, {**MODEL, "inputs": []})}, "names no input"),
     ],
 )
 def test_a_server_that_cannot_be_used_is_refused_in_a_line(pages: dict[str, tuple[int, Any]], message: str) -> None:
@@ -173,11 +197,35 @@ def test_a_server_that_lists_no_models_wants_one_named() -> None:
         describe(url)
 
 
-def test_a_model_of_several_inputs_is_refused() -> None:
-    model = {**MODEL, "inputs": [TENSOR, TENSOR]}
-    pages = {"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, model)}
-    with told(pages) as url, pytest.raises(SuperserveError, match="takes 2 inputs"):
+@pytest.mark.parametrize(
+    ("shape", "read"),
+    [([-1, 16], Input("x", "INT32", (16,))), ([16], Input("x", "INT32", (16,), False)), ([1, -1], Input("x", "INT32", (1, -1), False))],
+)
+def test_the_first_dimension_counts_rows_where_it_may_vary(shape: list[int], read: Input) -> None:
+    model = {**MODEL, "inputs": [{"name": "x", "datatype": "INT32", "shape": shape}]}
+    with told({"/v2/health/ready": READY, "/v2": (200, SERVER), "/v2/models/m": (200, model)}) as url:
+        assert find(url, "m").inputs == (read,)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_wants_a_key_says_so(status: int) -> None:
+    with (
+        told({"/v2/health/ready": (status, b""), "/v2": (200, SERVER)}) as url,
+        pytest.raises(Unreachable, match="does not let us in") as no,
+    ):
         describe(url, "m")
+    assert "--api-key" in no.value.hint
+
+
+@pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "ünïcode"])
+def test_a_key_that_would_break_a_head_is_refused(key: str) -> None:
+    with pytest.raises(BadOption, match="visible ASCII") as refused:
+        Access(key)
+    assert key not in str(refused.value) or not key
+
+
+def test_a_key_is_in_no_representation() -> None:
+    assert "s3cret" not in repr(Access("s3cret"))
 
 
 def test_waiting_ends_when_the_server_is_ready_and_not_before() -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from superserve_cli.serving.load.questions import NUMBERS
+from superserve_cli.serving.load.inputs import NUMBERS
 
 SENSIBLE: Final = 2**31
 """No accuracy, batch size or number of microseconds is as large; NaN is not smaller either."""
@@ -33,17 +33,21 @@ def read_answer(body: bytes, json_bytes: int | None, labels: list[int] | None) -
     try:
         said = json.loads(body if json_bytes is None else body[:json_bytes])
         output = said["outputs"][0]
-        classes = None if labels is None else _classes(output, body, json_bytes, len(labels))
+        classes = None if labels is None else classes_of(_values(output, body, json_bytes), output["shape"], len(labels))
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise Broken(f"a broken answer: {type(error).__name__}: {error}") from None
     parameters = said.get("parameters")
-    known = parameters if isinstance(parameters, dict) else {}
+    return known_answer(parameters if isinstance(parameters, dict) else {}, None if classes is None else classes == labels)
+
+
+def known_answer(known: Mapping[str, Any], correct: bool | None) -> Answer:
+    """An answer from the parameters it carries."""
     return Answer(
         subnet=known["subnet"] if isinstance(known.get("subnet"), str) else None,
         accuracy=_number(known, "accuracy", np.nan),
         batch_size=int(_number(known, "batch_size", -1)),
         compute_ns=round(_number(known, "compute_us", -0.001) * 1000),
-        correct=None if classes is None else classes == labels,
+        correct=correct,
     )
 
 
@@ -61,11 +65,11 @@ def _number(parameters: Mapping[str, Any], name: str, missing: float) -> float:
     return value if type(value) in (int, float) and abs(value) < SENSIBLE else missing  # a bool is no number here
 
 
-def _classes(output: dict[str, Any], body: bytes, json_bytes: int | None, rows: int) -> list[int]:
-    """The class of each row: where its largest output stands, or its only output itself."""
-    table = _values(output, body, json_bytes).reshape(rows, -1)
-    if output["shape"][0] != rows or table.size == 0:
-        raise Broken(f"a broken answer: outputs {output['shape']} for {rows} rows")
+def classes_of(values: NDArray[Any], shape: list[int], rows: int) -> list[int]:
+    """The class of each row: where its largest output stands, or its only output itself; raises Broken."""
+    table = values.reshape(rows, -1)
+    if shape[0] != rows or table.size == 0:
+        raise Broken(f"a broken answer: outputs {shape} for {rows} rows")
     classes: list[int] = (table[:, 0] if table.shape[1] == 1 else table.argmax(axis=1)).tolist()
     return classes
 

@@ -1,7 +1,8 @@
 """What happened to every request, as it happens, and what follows from it."""
 
 from collections import Counter
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,19 @@ LAG_FLOOR_NS: Final = 5 * NS_PER_MS
 LAG_SHARE: Final = 0.1
 FAILED_SHARE: Final = 0.01
 UNKNOWN: Final = -1
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one of several processes has written down; `columns` in the order of COLUMNS."""
+
+    columns: tuple[NDArray[Any], ...]
+    subnets: tuple[str, ...]
+    refusals: Counter[str]
+    failures: Counter[str]
+
+
+COLUMNS: Final = ("_sent_ns", "_start_ns", "_finish_ns", "_ended_ns", "_status", "_accuracy", "_batch_size", "_correct")
 
 
 class Ledger:
@@ -78,6 +92,22 @@ class Ledger:
         """The run is over: what is still open has failed."""
         for id in np.flatnonzero(self._ended_ns == NEVER).tolist():
             self.failed(id, max(now_ns, self.arrivals_ns[id]), reason)
+
+    def page(self) -> Page:
+        """All that was written down, `subnet` the last of the columns."""
+        return Page((*(getattr(self, name) for name in COLUMNS), self._subnet), tuple(self._subnets), self.refusals, self.failures)
+
+    def enter(self, ids: slice, page: Page) -> None:
+        """What another process wrote down of these requests."""
+        *columns, subnet = page.columns
+        for name, column in zip(COLUMNS, columns, strict=True):
+            getattr(self, name)[ids] = column
+        numbers = np.array([self._subnets.setdefault(name, len(self._subnets)) for name in page.subnets] + [-1], np.int32)
+        self._subnet[ids] = numbers[subnet]
+        self.refusals += page.refusals
+        self.failures += page.failures
+        self.ended += int((columns[COLUMNS.index("_ended_ns")] != NEVER).sum())
+        self.met += int((columns[COLUMNS.index("_status")] == MET).sum())
 
     def _end(self, id: int, now_ns: int, status: int) -> None:
         self._ended_ns[id] = now_ns

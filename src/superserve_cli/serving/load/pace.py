@@ -1,6 +1,5 @@
-"""When to send: the intended schedule, walked with loop timers, and how late these are."""
+"""When to send: the intended schedule, and how late the timers are that it is walked with."""
 
-import asyncio
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,17 +11,15 @@ import numpy as np
 
 from superserve_cli.core.nouns import NS_PER_S
 
-TICK_S: Final = 0.001
-"""uvloop's timers count milliseconds; less than half of one would not sleep but spin, and take the core from the server."""
 BREATH: Final = 32
-"""After so many requests in a row the loop reads answers, or a burst would make them look late."""
+"""After so many requests in a row the answers are read, or a burst would make them look late."""
 REHEARSAL_S: Final = 0.1
 REHEARSAL_STEP_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Nanoseconds since the run's origin."""
+    """Nanoseconds since the run's origin, which all processes of this machine agree on."""
 
     origin_ns: int
 
@@ -36,29 +33,28 @@ class Clock:
         return monotonic_ns() - self.origin_ns
 
 
-async def pace(arrivals_ns: Sequence[int], clock: Clock, send: Callable[[int], None]) -> None:
-    """Call send(i) when arrival i is due: at each timer all that are."""
+def pace(arrivals_ns: Sequence[int], clock: Clock, send: Callable[[int], None], turn: Callable[[int], object]) -> None:
+    """Call send(i) when arrival i is due; in between `turn(ns)` does other work, and comes back after so long at the latest."""
     i, n = 0, len(arrivals_ns)
     while i < n:
-        ahead_ns = arrivals_ns[i] - clock.now_ns()
-        if ahead_ns > 0:
-            await asyncio.sleep(max(TICK_S, ahead_ns / NS_PER_S))
+        now_ns = clock.now_ns()
+        if (ahead_ns := arrivals_ns[i] - now_ns) > 0:
+            turn(ahead_ns)
             continue
         until = min(i + BREATH, n)
-        now_ns = clock.now_ns()
         while i < until and arrivals_ns[i] <= now_ns:
             send(i)
             i += 1
-        await asyncio.sleep(0)
+        turn(0)
 
 
-async def idle_lag_ns() -> int:
+def idle_lag_ns(turn: Callable[[int], object]) -> int:
     """How late the 99th percentile of this machine's timers is when nothing else is going on in this process."""
     steps = np.arange(0, REHEARSAL_S, REHEARSAL_STEP_S)
     due_ns: list[int] = (steps * NS_PER_S).astype(np.int64).tolist()
     sent_ns: list[int] = []
     clock = Clock.started()
-    await pace(due_ns, clock, lambda _: sent_ns.append(clock.now_ns()))
+    pace(due_ns, clock, lambda _: sent_ns.append(clock.now_ns()), turn)
     return int(np.percentile(np.subtract(sent_ns, due_ns), 99))
 
 

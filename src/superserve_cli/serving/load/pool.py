@@ -1,25 +1,34 @@
-"""Keep-alive connections, one request at a time on each, as many as there are requests under way."""
+"""Keep-alive connections, one request at a time on each, as many as there are requests under way; and the wait for their sockets."""
 
-import asyncio
-import ssl
+import errno
+import os
+import select
+import socket
 from collections import deque
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
-from typing import Any, Final, Protocol, cast
-
-import httptools
+from typing import Final, Protocol
 
 from superserve_cli.core.nouns import NS_PER_S
+from superserve_cli.serving.load.connection import NOBODY, ROOM, Broken, Connection
+from superserve_cli.serving.load.http1 import Http1
+from superserve_cli.serving.load.http2 import Http2
+from superserve_cli.serving.load.place import Access
 from superserve_cli.serving.load.target import Target
+from superserve_cli.serving.load.wire import Buffer, Codec
 
-NOBODY: Final = -1
 GONE_NS: Final = 2 * NS_PER_S
 """A target that has refused every connection for this long, and holds none open, has gone."""
+WARMING_NS: Final = 5 * NS_PER_S
+EVENTS: Final = 64
+"""After so many in a row it is looked whether a request is due."""
+READ, WRITE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR, select.EPOLLOUT
 
 
 class Events(Protocol):
     """Whoever owns the requests: composes them when a connection is there, and hears what became of them."""
 
-    def compose(self, id: int) -> bytes:
+    def compose(self, id: int) -> Sequence[Buffer]:
         """The bytes of a request that goes out now."""
         ...
 
@@ -32,167 +41,166 @@ class Events(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
-    """One connection, and the parser of the answers on it."""
-
-    def __init__(self, pool: "Pool") -> None:
-        self._pool = pool
-        self._parser = httptools.HttpResponseParser(self)
-        self._transport: asyncio.Transport | None = None
-        self._busy_with = NOBODY
-        self._body: list[bytes] = []
-        self._json_bytes: int | None = None
-
-    def ask(self, id: int, message: bytes) -> None:
-        """Send a request; the connection is busy until its answer is whole."""
-        self._busy_with = id
-        cast(asyncio.Transport, self._transport).write(message)
-
-    def abort(self) -> None:
-        """Hang up, now, without a word about a request that is under way."""
-        self._busy_with = NOBODY
-        cast(asyncio.Transport, self._transport).abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._pool.welcome(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError:
-            raise  # our own bug, in one of the methods below
-        except httptools.HttpParserError as error:
-            self._fail(f"not HTTP: {error}")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
-        self._fail("the target hung up" if exc is None else f"the connection broke: {exc}")
-        self._pool.lost(self)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser."""
-        if name.lower() == b"inference-header-content-length" and value.isdigit():
-            self._json_bytes = int(value)
-
-    def on_body(self, body: bytes) -> None:
-        """Called by the parser."""
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        """Called by the parser."""
-        id, self._busy_with = self._busy_with, NOBODY
-        body, json_bytes = b"".join(self._body), self._json_bytes
-        self._body, self._json_bytes = [], None
-        if id == NOBODY:  # an answer that nobody asked for
-            self.abort()
-            return
-        self._pool.events.answered(id, self._parser.get_status_code(), body, json_bytes)
-        if self._parser.should_keep_alive():
-            self._pool.free(self)
-        else:
-            self.abort()
-
-    def _fail(self, reason: str) -> None:
-        id, self._busy_with = self._busy_with, NOBODY
-        self.abort()
-        if id != NOBODY:
-            self._pool.events.lost(id, reason)
-
-
 class Pool:
     """Gives every request a connection at once: an idle one, or a new one, until `limit` are open; then requests wait in order."""
 
-    def __init__(self, target: Target, limit: int, events: Events) -> None:
-        self.events = events
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, target: Target, access: Access, limit: int, events: Events) -> None:
         self.gone = False
         self.opened = 0
         self.waited = 0
+        self._epoll = select.epoll()
         self._target = target
+        self._tls = access.context(target.place)
+        self._codec: Callable[[], Codec] = Http1 if not target.place.rpc else lambda: Http2(target.place, target.path, access.headers)
         self._limit = limit
-        self._tls = ssl.create_default_context() if target.place.tls else None
-        self._open: set[Connection] = set()
+        self._events = events
+        self._room = memoryview(bytearray(ROOM))
+        self._all: dict[int, Connection] = {}
+        self._over: list[Connection] = []
         self._idle: list[Connection] = []
         self._waiting: deque[int] = deque()
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening = 0
         self._refused_since_ns = 0
 
     def submit(self, id: int) -> None:
         """Send a request as soon as a connection is there."""
         if self._idle:
-            self._idle.pop().ask(id, self.events.compose(id))
+            self._ask(self._idle.pop(), id)
             return
         self._waiting.append(id)
         self._grow()
 
-    async def warm_up(self, connections: int) -> None:
+    def warm_up(self, connections: int) -> None:
         """Open the first connections before the run begins."""
         for _ in range(min(connections, self._limit)):
             self._grow()
-        await asyncio.wait(self._opening)
+        end = monotonic_ns() + WARMING_NS
+        while self._opening and monotonic_ns() < end:
+            self.turn(NS_PER_S // 10)
 
-    def welcome(self, connection: Connection) -> None:
-        """A new connection is there."""
-        self._refused_since_ns = 0
-        self.opened += 1
-        self._open.add(connection)
-        self.free(connection)
-
-    def free(self, connection: Connection) -> None:
-        """A connection has nothing to do: the longest waiting request takes it."""
-        if self._waiting:
-            id = self._waiting.popleft()
-            connection.ask(id, self.events.compose(id))
-        else:
-            self._idle.append(connection)
-
-    def lost(self, connection: Connection) -> None:
-        """A connection is closed; another is opened when somebody waits."""
-        self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        if self._waiting:
-            self._grow()
-
-    def crash(self, context: dict[str, Any]) -> None:
-        """The loop's exception handler: a bug in a callback ends the run; broken connections have been dealt with."""
-        error = context.get("exception")
-        if isinstance(error, Exception) and not isinstance(error, OSError) and not self.over.done():
-            self.over.set_exception(error)
+    def turn(self, patience_ns: int) -> int:
+        """Do what the sockets are ready for, waiting for one of them at most so long; how many were."""
+        if patience_ns > 0 and not select.select((self._epoll,), (), (), patience_ns / NS_PER_S)[0]:
+            return 0  # epoll's own patience counts whole milliseconds
+        ready = self._epoll.poll(0, EVENTS)
+        for number, what in ready:
+            connection = self._all.get(number)
+            if connection is not None:  # not lost in this very turn
+                self._serve(connection, what)
+        while self._over:  # not before: the numbers of what is closed are given out again
+            self._over.pop().close()
+        return len(ready)
 
     def close(self) -> None:
         """Hang up everywhere."""
         self._waiting.clear()
-        for task in self._opening:
-            task.cancel()
-        for connection in self._open:
-            connection.abort()
+        for connection in [*self._all.values(), *self._over]:
+            connection.close()
+        self._all.clear()
+        self._epoll.close()
+
+    def _serve(self, connection: Connection, what: int) -> None:
+        if not connection.open:
+            self._establish(connection)
+            return
+        try:
+            if what & WRITE:
+                connection.flush()
+                self._watch(connection)
+            if what & READ:
+                self._read(connection)
+        except Broken as broken:
+            self._lost(connection, str(broken))
+
+    def _read(self, connection: Connection) -> None:
+        answer = connection.read()
+        if answer is None:
+            if connection.unsent:
+                self._watch(connection)
+            return
+        id, connection.busy_with = connection.busy_with, NOBODY
+        if id == NOBODY:
+            raise Broken("an answer that nobody asked for")
+        self._events.answered(id, answer.status, answer.body, answer.json_bytes)
+        if not answer.again or connection.unsent:
+            raise Broken("the target answers once per connection")
+        self._free(connection)
+
+    def _ask(self, connection: Connection, id: int) -> None:
+        try:
+            connection.ask(id, self._events.compose(id))
+        except Broken as broken:
+            self._lost(connection, str(broken))
+            return
+        if connection.unsent:
+            self._watch(connection)
+
+    def _free(self, connection: Connection) -> None:
+        """A connection has nothing to do: the longest waiting request takes it."""
+        if self._waiting:
+            self._ask(connection, self._waiting.popleft())
+        else:
+            self._idle.append(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        self._epoll.modify(connection.fileno(), READ | WRITE if connection.wants_to_write else READ)
+
+    def _lost(self, connection: Connection, reason: str) -> None:
+        """A connection is over, and so is the request on it; another is opened when somebody waits."""
+        self._forget(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if connection.busy_with != NOBODY:
+            self._events.lost(connection.busy_with, reason)
+        if self._waiting:
+            self._grow()
+
+    def _forget(self, connection: Connection) -> None:
+        del self._all[connection.fileno()]
+        self._over.append(connection)
 
     def _grow(self) -> None:
-        if len(self._open) + len(self._opening) >= self._limit:
+        if len(self._all) >= self._limit:
             self.waited += 1
             return
-        task = asyncio.get_running_loop().create_task(self._connect())
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
-
-    async def _connect(self) -> None:
-        place = self._target.place
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: Connection(self), self._target.address, place.port, ssl=self._tls, server_hostname=place.host if self._tls else None
-            )
+            connection = self._begun()
         except OSError as error:
             self._refused(error)
+            return
+        self._all[connection.fileno()] = connection
+        self._opening += 1
+        self._epoll.register(connection.fileno(), READ | WRITE)
 
-    def _refused(self, error: OSError) -> None:
+    def _begun(self) -> Connection:
+        address, port = self._target.address, self._target.place.port
+        wire = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        wire.setblocking(False)
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if (error := wire.connect_ex((address, port))) not in (0, errno.EINPROGRESS):
+            wire.close()
+            raise OSError(error, os.strerror(error))
+        return Connection(wire, self._codec(), self._room, self._tls, self._target.place.host)
+
+    def _establish(self, connection: Connection) -> None:
+        try:
+            if not connection.establish():
+                self._watch(connection)
+                return
+        except (OSError, Broken) as error:
+            self._opening -= 1
+            self._forget(connection)
+            self._refused(error)
+            return
+        self._opening -= 1
+        self._refused_since_ns = 0
+        self.opened += 1
+        self._watch(connection)
+        self._free(connection)
+
+    def _refused(self, error: Exception) -> None:
         now = monotonic_ns()
         self._refused_since_ns = self._refused_since_ns or now
         if self._waiting:
-            self.events.lost(self._waiting.popleft(), f"no connection: {error.strerror or error}")
-        if not self._open and now - self._refused_since_ns > GONE_NS and not self.over.done():
-            self.gone = True
-            self.over.set_result(None)
+            self._events.lost(self._waiting.popleft(), f"no connection: {getattr(error, 'strerror', None) or error}")
+        self.gone = len(self._all) == self._opening and now - self._refused_since_ns > GONE_NS
