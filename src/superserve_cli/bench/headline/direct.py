@@ -1,7 +1,7 @@
 """Requests straight into a router, with a worker process behind shared memory: serving without a network."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.clock import LoopClock
 from superserve_cli.serving.ledger import Ledger
-from superserve_cli.serving.load.pace import Clock, pace, quiet
+from superserve_cli.serving.load.pace import Clock, quiet
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.refusals import Busy, Refusal
 from superserve_cli.serving.router import Answer, Router
@@ -28,6 +28,7 @@ from superserve_cli.traces import Trace
 STEP_S = 0.01
 PATIENCE_S = 30.0
 PERCENT = 99
+BREATH = 8
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,22 @@ async def _play(
         with suppress(Busy):  # the ledger has it
             router.submit(rows, max(1, slo_ns - int(lag_ns[id])), 0.0, _Nobody())
 
-    await pace(arrivals_ns, clock, send)
+    await _on_schedule(arrivals_ns, clock, send)
     until_ns = clock.now_ns() + int(PATIENCE_S * NS_PER_S)
     while router.pending and clock.now_ns() < until_ns:
         await asyncio.sleep(STEP_S)
     busy = metrics.compute.total * NS_PER_S / clock.now_ns()
     return Direct(ledger.outcomes(clock.origin_ns), busy, int(np.percentile(lag_ns, PERCENT)))
+
+
+async def _on_schedule(arrivals_ns: Sequence[int], clock: Clock, send: Callable[[int], None]) -> None:
+    """Send each request when it is due, on the loop that the router runs on: the load generator proper blocks its thread."""
+    for id, arrival_ns in enumerate(arrivals_ns):
+        while (ahead_ns := arrival_ns - clock.now_ns()) > 0:
+            await asyncio.sleep(ahead_ns / NS_PER_S)
+        send(id)
+        if id % BREATH == 0:
+            await asyncio.sleep(0)  # in a burst the worker's answers are read too
 
 
 class _Nobody:
