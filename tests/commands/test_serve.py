@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ import grpc
 import numpy as np
 import pytest
 import torch
+import trustme
 
 from superserve_cli import profiles, supernet
 from superserve_cli.app import run
-from superserve_cli.core import outcomes
+from superserve_cli.core import outcomes, provenance
 from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.engine import recording
 from superserve_cli.policies import named
@@ -212,6 +214,74 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
     assert recording.first_difference(kept, kept.engine(profiles.load(profile), named("infaas"))) is not None
 
 
+KEY = "a-key-of-the-tests"
+
+
+def lines(file: Any, until: str) -> dict[str, Any]:
+    """The fields of the first event of that name in a log of JSON lines; every line before it is JSON too."""
+    for line in file:
+        if (said := json.loads(line)).get("event") == until:
+            return dict(said)
+    raise AssertionError(f"no event {until}")
+
+
+def test_a_configured_server_speaks_tls_asks_for_keys_logs_json_and_swaps_on_sighup(profile: Path, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    (tmp_path / "keys").write_text(KEY)
+    (tmp_path / "profile.csv").write_text(profile.read_text())
+    written = [
+        'profile = "profile.csv"', "port = 0", "slo-ms = 2000", "quiet = true", 'host = "localhost"', 'log-level = "info"',
+        'log-format = "json"', 'api-key-file = "keys"', 'tls-cert = "cert.pem"', 'tls-key = "key.pem"',
+    ]  # fmt: skip
+    config = tmp_path / "serve.toml"
+    config.write_text("\n".join([*written, 'policy = "max-batch"']))
+    command = [sys.executable, "-m", "superserve_cli", "serve", "--config", str(config), "--late", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        assert "(max-batch, serve, 1 worker, SLO 2000 ms)" in line
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+
+        def ask(path: str, body: object = None, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+            port = int(line.split("https://localhost:")[1].split()[0])
+            connection = http.client.HTTPSConnection("localhost", port, timeout=SLOW, context=trusting)
+            connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            said = answer.status, answer.headers, answer.read()
+            connection.close()
+            return said
+
+        assert ask("/v2/health/ready")[0] == 200
+        status, headers, answer = ask(f"{MODEL}/infer", asked())
+        assert (status, headers["WWW-Authenticate"], list(json.loads(answer))) == (401, "Bearer", ["error"])
+        assert ask(f"{MODEL}/infer", asked(), Authorization=f"Bearer {KEY}")[0] == 200
+        large = asked(inputs=[{**asked()["inputs"][0], "shape": [4, 1, 16, 16], "data": [0.12345678901234567] * 1024}])
+        assert ask(f"{MODEL}/infer", large, Authorization=f"Bearer {KEY}")[0] == 200
+        trusted = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+        with grpc.secure_channel(line.split("grpc://")[1].split()[0], trusted) as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ServerMetadata")
+            assert b"superserve" in call(b"", metadata=[("authorization", f"Bearer {KEY}")], timeout=SLOW)
+            with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
+                call(b"", timeout=SLOW)
+        config.write_text("\n".join([*written, 'policy = "nonsense"']))
+        process.send_signal(signal.SIGHUP)
+        assert lines(process.stderr, "swap_failed")["error"] == "no policy 'nonsense'"
+        config.write_text("\n".join([*written, 'policy = "infaas"', "max-connections = 7"]))
+        process.send_signal(signal.SIGHUP)
+        assert lines(process.stderr, "restart_needed")["settings"] == "max_connections"
+        assert lines(process.stderr, "swapped")["how"] == "replanned"
+        said = json.loads(ask(MODEL, Authorization=f"Bearer {KEY}")[2])["parameters"]
+        assert (said["policy"], said["late"]) == ("infaas", "serve")
+        process.send_signal(signal.SIGTERM)
+        assert lines(process.stderr, "stopping")["pending"] == 0
+        assert process.wait(SLOW) == 0
+
+
 WORDS = {"name": "input", "datatype": "INT64", "shape": [1, 6], "data": [3, 1, 19, 4, 0, 0]}
 
 
@@ -274,11 +344,21 @@ def test_load_for_words_is_words(of_words: Served) -> None:
         (["--subnets", "d9"], "no subnet 'd9'"),
         (["--profile", "missing.csv"], "there is no missing.csv"),
         (["--host", ""], "--host is empty"),
-        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:8000: cannot assign requested address ("),
-        (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:8000"),
         (["--grpc-port", "99999"], "--grpc-port"),
         (["--grpc-port", "8000"], "--port and --grpc-port are both 8000"),
         (["--grpc-port", "9", "--no-grpc"], "--grpc-port and --no-grpc exclude each other"),
+        (["--host", "0.0.0.0"], "--host 0.0.0.0 lets other machines ask"),
+        (["--api-key", "short"], "--api-key is not of 16 or more"),
+        (["--api-key-file", "missing"], "cannot read the keys of missing: No such file"),
+        (["--tls-cert", "cert.pem"], "--tls-cert alone makes no TLS"),
+        (["--tls-client-ca", "ca.pem"], "--tls-client-ca alone makes no TLS"),
+        (["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--check"], "cannot read cert.pem: No such file"),
+        (["--log-format", "xml"], "no log format 'xml'"),
+        (["--log-level", "loud"], "no log level 'loud'"),
+        (["--config", "missing.toml"], "cannot read missing.toml: No such file"),
+        (["--policy", "fixed:huge", "--check"], "no served subnet 'huge'"),
+        (["--host", "192.0.2.1", "--insecure"], "cannot listen on 192.0.2.1:8000: cannot assign requested address ("),
+        (["--host", "no.such.host.invalid", "--insecure"], "cannot listen on no.such.host.invalid:8000"),
     ],
 )
 def test_a_wrong_option_is_one_line(profile: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str) -> None:
@@ -304,6 +384,16 @@ def test_what_a_worker_cannot_do_is_one_line(profile: Path, capsys: pytest.Captu
     assert out == ""
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_what_is_right_is_checked_without_a_worker(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--profile", str(profile), "--check"]) == 0
+    assert capsys.readouterr() == ("", "nothing is wrong\n")
+
+
+def test_a_key_on_the_command_line_is_in_no_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["superserve", "serve", "--api-key", "of-the-user", "--port", "0", "--api-key=of-the-user"])
+    assert provenance.command() == ["superserve", "serve", "--api-key", "***", "--port", "0", "--api-key=***"]
 
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])

@@ -287,3 +287,45 @@ def test_a_request_is_hopeless_once_nothing_answers_it_in_time() -> None:
         made.arrive(Request(0, 0, 100, size=4))
         assert not made.hopeless(0, 80)
         assert made.hopeless(0, 81) == hopeless
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    before=profiles(),
+    after=profiles(),
+    arrivals=st.lists(st.tuples(st.integers(0, 90), st.sampled_from([0.0, 0.6, 0.8]), st.integers(1, 4)), min_size=1, max_size=20),
+    busy=st.booleans(),
+)
+def test_an_engine_that_plans_anew_decides_like_one_that_never_planned_otherwise(
+    before: Profile, after: Profile, arrivals: list[tuple[int, float, int]], busy: bool
+) -> None:
+    changed, fresh = Engine(before, named("slackfit"), "shed", 2), Engine(after, named("max-batch"), "drop", 2)
+    requests = [Request(i, i, i + slo, floor, size) for i, (slo, floor, size) in enumerate(arrivals)]
+    if busy:  # a worker that runs when it happens goes on running
+        changed.restore(1)
+        changed.arrive(Request(-1, 0, 1000))
+        dispatched(changed.decide(0))
+    waited = [request for request in requests if changed.able(request)]
+    for request in waited:
+        changed.arrive(request)
+    gone = changed.replan(Engine(after, named("max-batch"), "drop", 2))
+    assert gone == [request for request in waited if not fresh.able(request)]
+    for request in waited:
+        if fresh.able(request):
+            fresh.arrive(request)
+    if busy:
+        changed.complete(1)
+    for worker in (0, 1):
+        changed.restore(worker)
+        fresh.restore(worker)
+    assert changed.depth == fresh.depth
+    now_ns = len(requests)
+    while True:
+        decision = changed.decide(now_ns)
+        assert decision == fresh.decide(now_ns)
+        if decision is None or isinstance(decision, Wait):
+            return
+        if isinstance(decision, Dispatch):
+            changed.complete(decision.worker)
+            fresh.complete(decision.worker)
+        now_ns += 1

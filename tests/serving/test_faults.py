@@ -19,7 +19,8 @@ from superserve_cli import policies, profiles, supernet
 from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.serving.model import Hello, Model
 from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
-from superserve_cli.serving.server import Server, Settings
+from superserve_cli.serving.server import Server
+from superserve_cli.serving.settings import Settings
 from superserve_cli.serving.workers import ring
 from superserve_cli.serving.workers.messages import READY, Order, Plan, decode_hello
 from superserve_cli.serving.workers.process import ProcessWorker

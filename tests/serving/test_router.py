@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from superserve_cli import policies
+from superserve_cli.core.nouns import WAIT
+from superserve_cli.engine import Engine
 from superserve_cli.engine.recording import first_difference
-from superserve_cli.policies import named
+from superserve_cli.policies import Policy, named
 from superserve_cli.serving.refusals import Busy, Failed, Invalid, TooLate
 from superserve_cli.serving.room import Room
 
@@ -426,3 +429,37 @@ def test_a_policy_that_waits_runs_a_full_batch_at_once(world: World, tmp_path: P
     replies = [server.ask(slo_ms=50)[1] for _ in range(server.profile.largest)]
     server.advance(49)
     assert [reply.answer.queue_ns for reply in replies] == [0] * server.profile.largest
+
+
+def test_a_router_that_plans_anew_keeps_who_waits_and_tells_who_waits_in_vain(world: World) -> None:
+    server, other = world(policy="max-accuracy"), world(policy="infaas")
+    _, running = server.ask(slo_ms=100)
+    _, waits = server.ask(slo_ms=100)
+    _, accurate = server.ask(slo_ms=100, floor=0.9)
+    server.router.replan(Engine(other.profile.only({"small"}), policies.named("max-batch"), "drop", 1), max_queue=2)
+    assert accurate.refusal is Invalid
+    server.advance(20)
+    assert (running.answer.subnet, waits.answer.subnet) == ("large", "small")
+    server.ask(slo_ms=100)
+    for _ in range(2):
+        server.ask(slo_ms=100)
+    with pytest.raises(Busy):
+        server.ask(slo_ms=100)
+    with pytest.raises(Invalid):
+        server.ask(slo_ms=100, floor=0.85)
+
+
+def test_an_idle_worker_begins_what_only_the_new_plan_would_run(world: World) -> None:
+    server = world(policy="max-accuracy", late="drop")
+
+    def patient(profile, workers):  # type: ignore[no-untyped-def]
+        return lambda slack_ns, depth: WAIT
+
+    server.router.replan(Engine(server.profile, Policy("patient", patient), "drop", 1), max_queue=9)
+    _, reply = server.ask(slo_ms=100)
+    server.advance(50)
+    assert reply.told_ms is None
+    assert server.router.oldest_s == 0.05
+    server.router.replan(Engine(server.profile, policies.named("slackfit"), "drop", 1), max_queue=9)
+    server.advance(20)
+    assert reply.answer is not None

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from superserve_cli import policies, profiles
 from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
-from superserve_cli.serving.server import Server, Settings
+from superserve_cli.serving.server import Server, run
+from superserve_cli.serving.settings import Settings
 from superserve_cli.serving.workers.messages import Order
 
 
@@ -20,6 +22,35 @@ def settings(folder: Path) -> Settings:
     order = Order("superserve_cli.serving.workers.sleep:make", {"profile": str(path), "shape": [3]})
     policy = policies.named("slackfit")
     return Settings([order], profiles.load(str(path)), policy, "shed", 10**9, port=0, record=True, longest_drain_s=0.1)
+
+
+def test_a_second_signal_ends_at_once_even_those_whose_worker_hangs(tmp_path: Path) -> None:
+    async def talk() -> bytes:
+        opened = asyncio.Event()
+        servers: list[Server] = []
+
+        def serves(server: Server) -> None:
+            servers.append(server)
+            opened.set()
+
+        running = asyncio.create_task(run(replace(settings(tmp_path), longest_drain_s=600), serves))
+        await asyncio.wait_for(opened.wait(), 60)
+        (server,) = servers
+        os.kill(server.pids[0], signal.SIGSTOP)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        writer.write(message() * 5)
+        while server.pending < 5:
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0)
+        assert not running.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        answers = await asyncio.wait_for(reader.read(), 60)
+        writer.close()
+        await asyncio.wait_for(running, 60)
+        return answers
+
+    assert asyncio.run(talk()).count(b"HTTP/1.1 503 ") == 5
 
 
 def message() -> bytes:

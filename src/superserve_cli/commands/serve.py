@@ -1,13 +1,26 @@
+from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from superserve_cli.commands import config as configuration
+
 if TYPE_CHECKING:
-    from superserve_cli.serving.server import Server, Settings
+    from superserve_cli.serving.keys import Keys
+    from superserve_cli.serving.server import Server
+    from superserve_cli.serving.settings import Settings
+    from superserve_cli.serving.tls import Tls
+
+LONGEST_SLO_MS = 86_400_000
+LEAST_HUNG_MS = 10
+GRPC_PORT = 8001
+WORKER = "superserve_cli.serving.workers.resident:make"
 
 
 def serve(
+    context: typer.Context,
     supernet: Annotated[
         Path | None, typer.Argument(help="What to serve: a SuperNet's folder (default: the shipped one), an .onnx file, a folder of them.")
     ] = None,
@@ -34,6 +47,7 @@ def serve(
     ] = None,
     no_grpc: Annotated[bool, typer.Option("--no-grpc", help="Serve HTTP alone.")] = False,
     max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
+    max_queue_mb: Annotated[int, typer.Option(help="MB that requests may take which arrive, wait or run; more get 503.", min=1)] = 1024,
     fixtures: Annotated[
         bool, typer.Option("--fixtures", help="Serve simple, simple_string and simple_identity too, for clients' own tests.")
     ] = False,
@@ -41,7 +55,23 @@ def serve(
         float | None, typer.Option(help="A worker that keeps a batch for longer is restarted.", show_default="10 x its plan, at least 1 s")
     ] = None,
     drift_guard: Annotated[bool, typer.Option(help="Plan workers that are slower than their profile as slow.")] = True,
-    max_queue_mb: Annotated[int, typer.Option(help="MB that requests may take which arrive, wait or run; more get 503.", min=1)] = 1024,
+    max_connections: Annotated[int, typer.Option(help="Clients that may be connected; more get 503.", min=1)] = 4096,
+    drain_s: Annotated[float, typer.Option(help="Seconds for answers that are owed at the end; then they are 503.", min=0)] = 30.0,
+    api_key: Annotated[
+        str | None,
+        typer.Option(help="Who asks must send Authorization: Bearer KEY.", envvar="SUPERSERVE_API_KEY", metavar="KEY", show_default=False),
+    ] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="Keys, one a line; any of them will do.", show_default=False)] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Let anybody ask who reaches --host, without a key.")] = False,
+    tls_cert: Annotated[Path | None, typer.Option(help="A certificate (PEM): serve HTTPS.", show_default=False)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).", show_default=False)] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Clients need a certificate of this authority (PEM).", show_default=False)
+    ] = None,
+    log_format: Annotated[str, typer.Option(help="text, or json: an object a line.")] = "text",
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default="info; warning if --quiet")] = None,
+    config: Annotated[Path | None, configuration.option("profile", "policy")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say what is wrong with options and files, and end without a worker.")] = False,
     out: Annotated[Path | None, typer.Option(help="A folder for the run's outcomes and report, written at the end.")] = None,
     record: Annotated[Path | None, typer.Option(help="A Parquet file for every event and decision, written at the end.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out, and the file of --record.")] = False,
@@ -50,22 +80,90 @@ def serve(
     """Serve a SuperNet over HTTP and gRPC (Open Inference Protocol v2), within each request's deadline.
 
     A request may name its SLO (`timeout` or `slo_us`, microseconds), a `min_accuracy` and a `subnet` in its `parameters`. Ctrl-C or
-    SIGTERM answers what is queued and ends. Metrics for Prometheus are at /metrics.
+    SIGTERM answers what is queued and ends; a second one ends at once. SIGHUP serves what --config, the policy's file, the profile,
+    the SuperNet, keys and certificates are by now, without losing a request. Metrics for Prometheus are at /metrics.
     """
-    from superserve_cli import console, policies, profiles, reports
+    from superserve_cli import console, reports
     from superserve_cli.core import files
     from superserve_cli.engine import recording
-    from superserve_cli.errors import BadOption
     from superserve_cli.reports import manifest
-    from superserve_cli.serving.server import Settings
+    from superserve_cli.serving import logs
+
+    logs.set_up(log_level or ("warning" if quiet else "info"), log_format)
+    settings = _settings(**_picked(context.params))
+    if check:
+        settings.check()
+        console.note("nothing is wrong")
+        return
+    if out is not None:
+        reports.claim_folder(out, overwrite)
+    if record is not None:
+        files.claim_parquet(record, overwrite)
+    chatty = not quiet and log_format == "text"
+    server = _run(context, settings, chatty)
+    if record is not None and (recorded := server.recording()) is not None:
+        recording.write(record, recorded)
+        if chatty:
+            console.note(f"{len(recorded)} events and decisions, written to {record}")
+    outcomes = server.outcomes()
+    if out is None or outcomes is None:
+        return
+    if len(outcomes):
+        reports.clear_folder(out)
+        reports.write_run(out, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
+    if chatty:
+        console.note(f"{len(outcomes)} requests, written to {out}" if len(outcomes) else f"nobody asked: nothing is written to {out}")
+
+
+def _picked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values of all options, those that make settings: at the start, and again by every swap."""
+    return {name: values[name] for name in signature(_settings).parameters}
+
+
+def _settings(
+    *,
+    supernet: str | Path | None,
+    profile: str | None,
+    subnets: str | None,
+    policy: str,
+    late: str,
+    slo_ms: float | None,
+    device: list[str] | None,
+    threads: int | None,
+    dtype: str | None,
+    pack_mb: int | None,
+    uint8: bool,
+    eager: bool,
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    no_grpc: bool,
+    max_queue: int,
+    max_queue_mb: int,
+    max_connections: int,
+    drain_s: float,
+    fixtures: bool,
+    hung_ms: float | None,
+    drift_guard: bool,
+    api_key: str | None,
+    api_key_file: str | Path | None,
+    insecure: bool,
+    tls_cert: str | Path | None,
+    tls_key: str | Path | None,
+    tls_client_ca: str | Path | None,
+    out: str | Path | None,
+    record: str | Path | None,
+) -> "Settings":
+    from superserve_cli import policies, profiles
+    from superserve_cli.serving.settings import Settings
     from superserve_cli.serving.workers.messages import Order
 
-    if not host:
-        raise BadOption("--host is empty", hint="0.0.0.0 listens on all addresses")
     served = profiles.load(profile).served(subnets)
     computing = {"threads": threads, "dtype": dtype, "pack_mb": pack_mb, "pixels": uint8, "eager": eager}
-    settings = Settings(
-        orders=[Order(WORKER, {"path": _text(supernet), "device": name, **computing}) for name in device or ["cpu"]],
+    path = None if supernet is None else str(supernet)
+    tls = _tls(tls_cert, tls_key, tls_client_ca)
+    return Settings(
+        orders=[Order(WORKER, {"path": path, "device": name, **computing}) for name in device or ["cpu"]],
         profile=served,
         policy=policies.named(policy),
         late=late,
@@ -75,33 +173,47 @@ def serve(
         grpc_port=_grpc_port(grpc_port, port, no_grpc),
         max_queue=max_queue,
         max_queue_mb=max_queue_mb,
+        max_connections=max_connections,
+        longest_drain_s=drain_s,
         record=out is not None,
         events=record is not None,
         fixtures=fixtures,
         hung_ns=_hung_ns(hung_ms),
         drift_guard=drift_guard,
+        weights=_weights(supernet),
+        keys=_keys(api_key, api_key_file, host, tls, insecure),
+        tls=tls,
     )
-    if out is not None:
-        reports.claim_folder(out, overwrite)
-    if record is not None:
-        files.claim_parquet(record, overwrite)
-    _log(quiet)
-    server = _run(settings, quiet)
-    if record is not None and (recorded := server.recording()) is not None:
-        recording.write(record, recorded)
-        if not quiet:
-            console.note(f"{len(recorded)} events and decisions, written to {record}")
-    outcomes = server.outcomes()
-    if out is None or outcomes is None:
-        return
-    if len(outcomes):
-        reports.clear_folder(out)
-        reports.write_run(out, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
-    if not quiet:
-        console.note(f"{len(outcomes)} requests, written to {out}" if len(outcomes) else f"nobody asked: nothing is written to {out}")
 
 
-WORKER = "superserve_cli.serving.workers.resident:make"
+def _weights(supernet: str | Path | None) -> tuple[tuple[str, int, int, int], ...]:
+    """What tells whether the files of a SuperNet are still those that workers have loaded."""
+    if supernet is None or not (path := Path(supernet)).exists():
+        return ()
+    looks = [(file.name, file.stat()) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    return tuple((name, look.st_ino, look.st_size, look.st_mtime_ns) for name, look in looks)
+
+
+def _keys(key: str | None, path: str | Path | None, host: str, tls: "Tls | None", insecure: bool) -> "Keys":
+    from superserve_cli.errors import BadOption
+    from superserve_cli.serving import keys
+
+    if not host:
+        raise BadOption("--host is empty", hint="0.0.0.0 listens on all addresses")
+    taken = keys.of(key, None if path is None else Path(path))
+    keys.demand(host, taken, tls is not None and tls.client_ca is not None, insecure)
+    return taken
+
+
+def _tls(cert: str | Path | None, key: str | Path | None, client_ca: str | Path | None) -> "Tls | None":
+    from superserve_cli.errors import BadOption
+    from superserve_cli.serving.tls import Tls
+
+    if cert is not None and key is not None:
+        return Tls(Path(cert), Path(key), None if client_ca is None else Path(client_ca))
+    if given := [name for name, path in (("--tls-cert", cert), ("--tls-key", key), ("--tls-client-ca", client_ca)) if path is not None]:
+        raise BadOption(f"{given[0]} alone makes no TLS", hint="give --tls-cert FILE and --tls-key FILE")
+    return None
 
 
 def _grpc_port(asked: int | None, port: int, off: bool) -> int | None:
@@ -114,13 +226,6 @@ def _grpc_port(asked: int | None, port: int, off: bool) -> int | None:
     if off:
         return None
     return asked if asked is not None else GRPC_PORT if port else 0
-
-
-GRPC_PORT = 8001
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _slo_ns(slo_ms: float | None, default_ns: int) -> int:
@@ -145,17 +250,7 @@ def _hung_ns(hung_ms: float | None) -> int | None:
     return ms_to_ns(hung_ms)
 
 
-LONGEST_SLO_MS = 86_400_000
-LEAST_HUNG_MS = 10
-
-
-def _log(quiet: bool) -> None:
-    import logging
-
-    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-
-
-def _run(settings: "Settings", quiet: bool) -> "Server":
+def _run(context: typer.Context, settings: "Settings", chatty: bool) -> "Server":
     import asyncio
 
     import uvloop
@@ -163,24 +258,22 @@ def _run(settings: "Settings", quiet: bool) -> "Server":
     from superserve_cli.serving.server import run
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run(settings, lambda server: _opened(server, settings, quiet)))
+        reread = lambda: _settings(**_picked(configuration.again(context)))  # noqa: E731
+        return runner.run(run(settings, lambda server: _opened(server, settings, chatty), reread))
 
 
-def _opened(server: "Server", settings: "Settings", quiet: bool) -> None:
+def _opened(server: "Server", settings: "Settings", chatty: bool) -> None:
     import sys
 
     from superserve_cli import console
-    from superserve_cli.serving.described import mismatches
 
     said, model = server.described, server.hellos[0].model
     workers = f"{said['workers']} worker{'s' if said['workers'] > 1 else ''}"
     grpc = f" and grpc://{server.grpc_address}" if server.grpc_address else ""
-    for sentence in mismatches(settings.profile, server.hellos[0]):
-        console.warn(sentence)
     how = f"{said['policy']}, {said['late']}, {workers}, SLO {settings.slo_ns / 1e6:g} ms"
     console.data(f"serving {model.name} on {server.url}{grpc} ({how})")
     sys.stdout.flush()  # whoever reads a pipe waits for this line
-    if not quiet:
+    if chatty:
         console.note(_example(server.url, model.name, model.datatype, model.shape))
 
 

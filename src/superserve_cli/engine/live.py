@@ -104,6 +104,11 @@ class Engine:
         """What the fastest subnet takes for the largest batch."""
         return self._classes.profile.plan[0][-1]
 
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the request arrived that has waited longest."""
+        return min((request.arrival_ns for request in self._waiting.values()), default=None)
+
     def serves(self, subnet: Subnet) -> bool:
         """Whether a request may be pinned to a subnet: any served one, whatever the policy would run."""
         return subnet in self._classes.profile.subnets
@@ -113,6 +118,11 @@ class Engine:
         if subnet is not None:
             return (self._classes.profile.accuracy(subnet) or 0.0) >= min_accuracy
         return self._classes.of(min_accuracy) != steps.NOBODY
+
+    def able(self, request: Request) -> bool:
+        """Whether a request can be served at all: its subnet is, its floor is within reach, and a batch holds its rows."""
+        known = request.subnet is None or self.serves(request.subnet)
+        return known and request.size <= self.largest and self.reaches(request.min_accuracy, request.subnet)
 
     def arrive(self, request: Request) -> None:
         """A request joins the queue; its id must be new, its subnet served, its floor within reach and its rows at most `largest`."""
@@ -231,6 +241,22 @@ class Engine:
         kind, rows = self._kind[id], self._rows[id]
         slack_ns, live = self._deadline_ns[id] - now_ns, max(1, len(self._live))
         return steps.decide(self._best, self._late, kind, slack_ns, self._depth[kind], rows, live, ROUTERS) == steps.DROP
+
+    def replan(self, other: "Engine") -> list[Request]:
+        """Decide as another engine would from now on, for the same workers; who waits for what that one cannot do is removed and returned.
+
+        The other engine must have had no events, and serves no more.
+        """
+        waiting = [self._forget(id) for id in list(self._waiting)]
+        self._classes, self._late, self._batch, self._least_ns = other._classes, other._late, other._batch, other._least_ns
+        self._places, self._queues, self._depth = other._places, other._queues, other._depth
+        tables = self._places.scaled(self._scale)
+        self._tables, self._best = [tables[scale] for scale in self._scale], self._places.tables
+        self._compare()
+        for request in waiting:
+            if self.able(request):
+                self.arrive(request)
+        return [request for request in waiting if request.id not in self._waiting]
 
     def cancel(self, id: int) -> bool:
         """A waiting request is not wanted any more; whether it still waited."""

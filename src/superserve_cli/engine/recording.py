@@ -271,9 +271,7 @@ def _tell(engine: Engine, row: Mapping[str, Any]) -> None:
 
 def _request(engine: Engine, row: Mapping[str, Any]) -> Request:
     request = Request(row["requests"][0], row["time_ns"], row["deadline_ns"], row["min_accuracy"], row["size"], row["subnet"])
-    if request.subnet is not None and not engine.serves(request.subnet):
-        raise LookupError
-    if not (1 <= request.size <= engine.largest and engine.reaches(request.min_accuracy, request.subnet)):
+    if request.size < 1 or not engine.able(request):
         raise LookupError
     return request
 

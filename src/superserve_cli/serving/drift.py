@@ -21,6 +21,7 @@ from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, Subnet
 from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.profiles import Profile
 from superserve_cli.profiles.profile import LEVELS
+from superserve_cli.serving.logs import Event
 
 log = logging.getLogger("superserve.drift")
 
@@ -147,7 +148,7 @@ class DriftGuard:
     def _tell(self, worker: int, before: int, now: int, why: str) -> None:
         self._slow += (now > AS_PLANNED) - (before > AS_PLANNED)
         level = logging.INFO if min(before, now) > AS_PLANNED else logging.WARNING  # its beginning and its end matter most
-        log.log(level, "event=drift worker=%d scale=%.2f why=%s", worker, now / AS_PLANNED, why)
+        log.log(level, Event("drift", worker=worker, scale=now / AS_PLANNED, why=why))
         self._scale(worker, now)
 
 

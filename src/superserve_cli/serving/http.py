@@ -21,6 +21,7 @@ from superserve_cli.serving.buffers import Buffers
 from superserve_cli.serving.chunks import Chunks, TooLong
 from superserve_cli.serving.exchange import Exchange
 from superserve_cli.serving.heads import CHUNKED, Head, HeadReader, Heads, NotHttp
+from superserve_cli.serving.logs import Event
 from superserve_cli.serving.refusals import Busy
 from superserve_cli.serving.room import Room
 
@@ -59,6 +60,8 @@ class Site:
     room: Room = field(default_factory=Room)
     idle_s: float = IDLE_S
     draining: bool = False
+    allowed: Callable[[Exchange], bool] | None = None
+    """Whether who asks may, judged by the head; None where everybody may."""
 
     def __post_init__(self) -> None:
         self.connections: set[Connection] = set()
@@ -230,8 +233,10 @@ class Connection(asyncio.BufferedProtocol):
         """A head is whole, and a body may follow; one that is too large is refused before it is sent. Where what follows begins."""
         exchange = Exchange(self, head)
         self._site.idle.pop(self, None)
-        length = head.length
-        if length > self._site.most_body_bytes:
+        length, allowed = head.length, self._site.allowed
+        if allowed is not None and not allowed(exchange):
+            self._refuse(401, "an API key is needed: send the header Authorization: Bearer KEY", "WWW-Authenticate: Bearer\r\n")
+        elif length > self._site.most_body_bytes:
             self._refuse_body()
         elif head.method == "CONNECT":
             exchange.closes = self._refused = True  # nothing that follows is for us
@@ -322,7 +327,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._site.handler(exchange)
         except Exception:
-            log.exception("event=handler_failed method=%s path=%s", exchange.method, exchange.path)
+            log.exception(Event("handler_failed", method=exchange.method, path=exchange.path))
             if not exchange.answered:
                 exchange.fail(500, "the server has a bug; its log says more")
 

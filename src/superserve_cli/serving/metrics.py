@@ -89,12 +89,12 @@ class Metrics(Collector):
         self.cells: Mapping[tuple[str, int], float] = {}
         self.depth: Callable[[], int] = int
         self.live: Callable[[], int] = int
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
 
     def exposition(self) -> bytes:
         """The text of `/metrics`."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
         """Every family, as Prometheus' registry asks for them."""

@@ -110,14 +110,21 @@ class Router:
         self.closed = False
         metrics.depth = lambda: engine.depth
         metrics.live = lambda: engine.live
-        self._guard = DriftGuard(engine.profile, len(links), self._rescale) if drift_guard else None
-        if self._guard is not None:
-            metrics.cells = self._guard.cells
+        self._guard: DriftGuard | None = None
+        self._guarded_since_ns = 0
+        if drift_guard:
+            self._watch_drift(clock.now_ns())
 
     @property
     def pending(self) -> int:
         """Requests that have no answer yet."""
         return len(self._waiting)
+
+    @property
+    def oldest_s(self) -> float:
+        """How long the request that has waited longest in the queue has done so."""
+        oldest_ns = self._engine.oldest_ns
+        return 0.0 if oldest_ns is None else (self._now_ns() - oldest_ns) / NS_PER_S
 
     @property
     def live(self) -> int:
@@ -174,6 +181,27 @@ class Router:
         if self._engine.cancel(id):
             self._end(waiting.request, self._now_ns(), FAILED)
 
+    def replan(self, engine: Engine, max_queue: int) -> None:
+        """Decide as another engine does from now on, which has had no events; who waits for what that one cannot do is told so."""
+        self.max_queue = max_queue
+        other, now_ns = engine.profile is not self._engine.profile, self._now_ns()
+        for request in self._engine.replan(engine):
+            reply = self._waiting[request.id].reply
+            self._end(request, now_ns, FAILED)
+            reply.refused(Invalid("the server does not serve any more what this request needs"))
+        if other and self._guard is not None:
+            self._watch_drift(now_ns)
+            for worker in range(len(self._links)):
+                self._rescale(worker, AS_PLANNED)
+        self._wakes_ns = NEVER
+        self._expire()
+        self._decide(now_ns)
+
+    def _watch_drift(self, now_ns: int) -> None:
+        """Compare the workers with the engine's profile, which they have kept to until they show that they do not."""
+        self._guard, self._guarded_since_ns = DriftGuard(self._engine.profile, len(self._links), self._rescale), now_ns
+        self.metrics.cells = self._guard.cells
+
     # what workers do
 
     def restored(self, worker: int) -> None:
@@ -194,7 +222,7 @@ class Router:
         logits = logits[: running.dispatch.batch_size].copy()  # the next batch will overwrite it
         self._learn_overhead(now_ns - running.start_ns - compute_ns)
         self._engine.complete(worker)
-        if self._guard is not None:
+        if self._guard is not None and running.start_ns >= self._guarded_since_ns:
             step = running.dispatch
             self._guard.observe(worker, step.subnet, step.batch_size, compute_ns, now_ns)
         self._decide(now_ns)

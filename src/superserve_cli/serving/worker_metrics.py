@@ -44,6 +44,11 @@ class WorkerMetrics:
         self.busy_ns[worker] += end_ns - max(start_ns, self._free_ns.get(worker, start_ns))
         self._free_ns[worker] = end_ns
 
+    def keep(self, workers: int) -> None:
+        """There are only so many from now on."""
+        for worker in [worker for worker in self.up if worker >= workers]:
+            del self.up[worker]
+
     def families(self) -> Iterator[Metric]:
         """In Prometheus' form."""
         workers = sorted(self.up)

@@ -10,7 +10,8 @@ import uvloop
 
 from superserve_cli import policies, profiles
 from superserve_cli.core.nouns import NS_PER_S
-from superserve_cli.serving.server import Server, Settings, run
+from superserve_cli.serving.server import Server, run
+from superserve_cli.serving.settings import Settings
 from superserve_cli.serving.workers.messages import Order
 
 

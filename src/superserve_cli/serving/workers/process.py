@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from superserve_cli.core.nouns import NS_PER_S, Subnet
 from superserve_cli.errors import BadOption, SuperserveError
 from superserve_cli.serving.links import Listener
+from superserve_cli.serving.logs import Event
 from superserve_cli.serving.model import Hello
 from superserve_cli.serving.workers import ring
 from superserve_cli.serving.workers.backoff import Backoff
@@ -121,10 +122,7 @@ class ProcessWorker:
 
     def stop(self) -> None:
         """End the process: it leaves when it sees the socket closed, and is killed when it does not."""
-        self.leave()
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
+        self._let_go()
         if self._process is None:
             return
         try:
@@ -133,6 +131,22 @@ class ProcessWorker:
             self._process.kill()
             with suppress(subprocess.TimeoutExpired):  # one that a device holds on to ends when the device lets go
                 self._process.wait(PATIENCE_S)
+
+    async def ended(self) -> None:
+        """End the process as `stop` does, while the loop goes on."""
+        self._let_go()
+        until_s = self._loop.time() + PATIENCE_S
+        while self._process is not None and self._process.poll() is None and self._loop.time() < until_s + PATIENCE_S:
+            if self._loop.time() >= until_s:
+                self._process.kill()
+            await asyncio.sleep(REAP_STEP_S)
+
+    def _let_go(self) -> None:
+        self.leave()
+        self._slots, self._listener = [], None  # nothing that holds this worker is held by it: it goes as soon as they let go
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
 
     # a life
 
@@ -174,7 +188,7 @@ class ProcessWorker:
         try:
             self._hear(message)
         except Malformed as error:
-            log.error("event=worker_malformed worker=%d pid=%d message=%s", self._index, self.pid, error)
+            log.error(Event("worker_malformed", worker=self._index, pid=self.pid, message=str(error)))
             self._end("malformed")
 
     def _hear(self, message: bytes) -> None:
@@ -198,7 +212,7 @@ class ProcessWorker:
     def _said(self, hello: Hello | Complaint) -> None:
         if isinstance(hello, Complaint):
             if self._was_warm:
-                log.error("event=worker_complains worker=%d complaint=%s", self._index, hello.message)
+                log.error(Event("worker_complains", worker=self._index, complaint=hello.message))
             self._fail(SuperserveError(hello.message, hello.hint))
         elif self._known:
             raise Malformed("a second hello")
@@ -226,7 +240,7 @@ class ProcessWorker:
         if not self._warm.done():
             self._warm.set_result(None)
         if self._listener is not None:
-            log.warning("event=worker_restored worker=%d pid=%d", self._index, self.pid)
+            log.warning(Event("worker_restored", worker=self._index, pid=self.pid))
             self._listener.restored(self._index)
 
     # its end
@@ -241,7 +255,7 @@ class ProcessWorker:
         if now_ns < due_ns:
             self._hung.wait(due_ns - now_ns)
             return
-        log.error("event=worker_hung worker=%d pid=%d", self._index, self.pid)
+        log.error(Event("worker_hung", worker=self._index, pid=self.pid))
         self._end("hung")
 
     def _end(self, reason: str) -> None:
@@ -276,8 +290,8 @@ class ProcessWorker:
         """Start a new process, later after each failure."""
         delay_s = self._backoff.lost(served_s)
         level, event = (logging.ERROR, "worker_crash_loop") if self._backoff.loops else (logging.WARNING, "worker_lost")
-        said = self._index, reason, more, self._backoff.failures, delay_s
-        log.log(level, "event=%s worker=%d reason=%s detail=%r failures=%d restart_in_s=%g", event, *said)
+        said = {"worker": self._index, "reason": reason, "detail": more, "failures": self._backoff.failures, "restart_in_s": delay_s}
+        log.log(level, Event(event, **said))
         self._loop.call_later(delay_s, self._spawn)
 
     def _fail(self, error: SuperserveError) -> None:

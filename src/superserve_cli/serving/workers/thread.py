@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import Subnet, Worker
 from superserve_cli.serving.links import Listener
+from superserve_cli.serving.logs import Event
 
 log = logging.getLogger("superserve.worker")
 
@@ -54,6 +55,6 @@ class ThreadWorker:
         if (error := running.exception()) is None:
             self._listener.done(self._index, *running.result())
         else:
-            log.error("event=worker_raised worker=%d error=%r", self._index, error)
+            log.error(Event("worker_raised", worker=self._index, error=repr(error)))
             self._listener.lost(self._index, "raised")
             self._listener.restored(self._index)

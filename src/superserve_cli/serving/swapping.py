@@ -1,0 +1,66 @@
+"""Swaps while a server runs: one at a time, each told to the log and to whoever asked. One that fails changes nothing."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from superserve_cli.errors import SuperserveError
+from superserve_cli.serving.desk import Done
+from superserve_cli.serving.logs import Event
+from superserve_cli.serving.refusals import Failed, Invalid, Refusal
+
+log = logging.getLogger("superserve.server")
+
+REPLANNED: Final = "replanned"
+REPLACED: Final = "replaced"
+FAILED: Final = "failed"
+Swap = Callable[[Callable[[str], None]], Awaitable[None]]
+"""Swaps, and says how (REPLANNED or REPLACED) as soon as the new serves; raises the SuperserveError that hinders it."""
+
+
+def nobody(refusal: Refusal | None) -> None:
+    """Who asks by a signal reads the log."""
+
+
+class Swapper:
+    """Whom a signal or a client asks for a swap."""
+
+    def __init__(self, swap: Swap) -> None:
+        self._swap = swap
+        self.turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counts = Counter({REPLANNED: 0, REPLACED: 0, FAILED: 0})
+
+    def ask(self, done: Done = nobody) -> None:
+        """Swap as soon as earlier swaps are through; what is on disk then counts."""
+        task = asyncio.get_running_loop().create_task(self._one(done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        """Begin no more, and leave those that have begun where they are."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _one(self, done: Done) -> None:
+        async with self.turn:
+            begun = time.monotonic()
+
+            def serves(how: str) -> None:
+                self.counts[how] += 1
+                log.info(Event("swapped", how=how, after_s=round(time.monotonic() - begun, 3)))
+                done(None)
+
+            try:
+                await self._swap(serves)
+            except SuperserveError as error:
+                self.counts[FAILED] += 1
+                log.error(Event("swap_failed", error=str(error), hint=error.hint))
+                done(Invalid(f"{error} ({error.hint})" if error.hint else str(error)))
+            except Exception:
+                self.counts[FAILED] += 1
+                log.exception(Event("swap_failed", error="a bug of the server"))
+                done(Failed("the server has a bug; its log says more"))
