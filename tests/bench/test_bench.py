@@ -43,4 +43,16 @@ def test_a_hand_off_takes_longer_than_its_copy_alone() -> None:
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "simulat"]) == 2
     assert "did you mean simulate" in capsys.readouterr().err
-    assert {*bench.BENCHMARKS, bench.SUBNETACT} == {"simulate", "decide", "actuate", "subnetact", "start", "handoff", "rpc", "front"}
+    assert {*bench.BENCHMARKS, bench.SUBNETACT, *bench.OF_SERVER} == {
+        "simulate",
+        "decide",
+        "actuate",
+        "subnetact",
+        "start",
+        "front",
+        "handoff",
+        "rpc",
+        "serve",
+        "fidelity",
+        "peers",
+    }
