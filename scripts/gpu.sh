@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole chain on a GPU, with the machine's own python3 and packages; everything it measures goes to ./gpu.
-# DEVICE=cpu rehearses it without one. Wanted in the environment: PYTHONPATH=src, and every package of pyproject.toml's dependencies.
+# DEVICE=cpu QUICK=1 rehearses it without one. Wanted in the environment: PYTHONPATH=src, and every package of pyproject.toml's dependencies.
 set -eu
 PYTHON=${PYTHON:-python3}
 PORT=${PORT:-8322}
@@ -16,6 +16,7 @@ superserve() { $PYTHON -m superserve_cli "$@"; }
 rm -rf gpu && mkdir gpu
 $PYTHON -m pytest -q -m gpu
 superserve bench subnetact --device "$DEVICE" --plots gpu --json > gpu/subnetact.json
+superserve bench headline --device "$DEVICE" ${QUICK:+--quick} --out gpu/headline --json > gpu/headline.json
 superserve build --device "$DEVICE" --out gpu/supernet
 superserve profile --device "$DEVICE" --rounds 200 --out gpu/profile.parquet
 superserve replay --trace azure --profile gpu/profile.parquet --duration 30 --out gpu/policies

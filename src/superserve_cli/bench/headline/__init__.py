@@ -3,6 +3,6 @@
 Its weights are random: latencies are real, answers mean nothing, and the accuracies are those that the paper names for six subnets.
 """
 
-from superserve_cli.bench.headline.headline import DURATION_S, ROUNDS, Asked, headline
+from superserve_cli.bench.headline.headline import Asked, headline, planned
 
-__all__ = ["DURATION_S", "ROUNDS", "Asked", "headline"]
+__all__ = ["Asked", "headline", "planned"]

@@ -58,6 +58,11 @@ class Asked:
     slo_ms: float | None = None
 
 
+def planned(out: Path, device: str, quick: bool) -> Asked:
+    """All of it, or so little that only errors mean anything."""
+    return Asked(out, device, duration_s=2.0, rounds=2, batch_sizes=(1, 2)) if quick else Asked(out, device)
+
+
 class Cell(NamedTuple):
     """One played trace: what it is called, and what came of it."""
 
