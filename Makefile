@@ -6,7 +6,7 @@ SUPERSERVE := $(BIN)/superserve
 PORT ?= 8321
 READY := $(VENV)/ready
 
-.PHONY: test clients demo check bench gpu docs reproduction format clean
+.PHONY: test clients demo check bench bench-peers gpu docs reproduction format clean
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -44,7 +44,11 @@ bench: $(READY)
 	$(SUPERSERVE) bench actuate
 	$(SUPERSERVE) bench subnetact
 	$(SUPERSERVE) bench start
-	$(SUPERSERVE) bench handoff
+	$(SUPERSERVE) bench serve
+
+# Our server beside MLServer, Ray Serve, LitServe and Triton, each in a virtual environment of its own: see bench/peers/README.md.
+bench-peers: $(READY)
+	$(SUPERSERVE) bench peers --peers bench/peers
 
 # Runs with the machine's own python3 and packages, without a virtual environment: a GPU machine has its own build of torch.
 gpu:

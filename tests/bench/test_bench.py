@@ -53,5 +53,17 @@ def test_a_server_around_a_model_that_takes_no_time_is_measured_from_outside() -
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "simulat"]) == 2
     assert "did you mean simulate" in capsys.readouterr().err
-    every = {"simulate", "decide", "actuate", "subnetact", "start", "handoff", "rpc", "front", "load"}
-    assert {*bench.BENCHMARKS, bench.SUBNETACT} == every
+    assert {*bench.BENCHMARKS, bench.SUBNETACT, *bench.OF_SERVER} == {
+        "simulate",
+        "decide",
+        "actuate",
+        "subnetact",
+        "start",
+        "load",
+        "front",
+        "handoff",
+        "rpc",
+        "serve",
+        "fidelity",
+        "peers",
+    }

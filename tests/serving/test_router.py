@@ -310,6 +310,7 @@ def test_the_overhead_follows_what_the_hand_over_takes(world: World) -> None:
         server.ask(slo_ms=100)
         server.advance(20)
     assert server.router.overhead_ns == pytest.approx(1_000_000, rel=0.01)
+    assert server.metrics.handover.total / server.metrics.handover.count == pytest.approx(0.001)
 
 
 def test_one_long_pause_does_not_become_the_overhead(world: World) -> None:

@@ -8,9 +8,7 @@ from superserve_cli.bench.decide import decide
 from superserve_cli.bench.figure import Figure, machine
 from superserve_cli.bench.load import load
 from superserve_cli.bench.pictures import write_pictures
-from superserve_cli.bench.serve.front import front
-from superserve_cli.bench.serve.handoff import handoff
-from superserve_cli.bench.serve.rpc import rpc
+from superserve_cli.bench.serve.live import ASKED, PEERS, PLAIN, SERVE, live
 from superserve_cli.bench.simulate import simulate
 from superserve_cli.bench.start import start
 from superserve_cli.bench.subnetact import subnetact
@@ -22,20 +20,20 @@ BENCHMARKS: Final[dict[str, Callable[[Progress], list[Figure]]]] = {
     "decide": decide,
     "actuate": actuate,
     "start": start,
-    "handoff": handoff,
-    "rpc": rpc,
-    "front": front,
     "load": load,
+    **PLAIN,
 }
 SUBNETACT: Final = "subnetact"
 """Not among the others: it takes a device, and yields what pictures are drawn from."""
+OF_SERVER: Final = (*ASKED, PEERS, SERVE)
+"""Not among the others either: they can be asked to be quick, and some to measure other servers too."""
 
 
 def named(name: str) -> Callable[[Progress], list[Figure]]:
     """The benchmark of a name; raises Unknown."""
     if name not in BENCHMARKS:
-        raise Unknown("benchmark", name, [*BENCHMARKS, SUBNETACT])
+        raise Unknown("benchmark", name, [*BENCHMARKS, SUBNETACT, *OF_SERVER])
     return BENCHMARKS[name]
 
 
-__all__ = ["BENCHMARKS", "SUBNETACT", "Figure", "machine", "named", "subnetact", "write_pictures"]
+__all__ = ["BENCHMARKS", "OF_SERVER", "PEERS", "SERVE", "SUBNETACT", "Figure", "live", "machine", "named", "subnetact", "write_pictures"]

@@ -59,3 +59,15 @@ def _parameter(shape: tuple[int, ...], draw: torch.Generator) -> Tensor:
     if len(shape) == 1:
         return torch.ones(shape)
     return torch.randn(shape, generator=draw) * math.sqrt(2 / math.prod(shape[1:]))
+
+
+def enlarged(side: int) -> SuperNet:
+    """The shipped SuperNet for images of `side` x `side`, with the same weights and statistics: the same front, only slower.
+
+    Its accuracies are those on the images that it has learnt, declared and not measured.
+    """
+    shipped = supernet.load()
+    described = shipped.architecture.to_json()
+    architecture = supernet.family(shipped.family)(**{**described, "shape": (described["shape"][0], side, side)})
+    kept = {name: value for name, value in shipped.metadata.items() if name in ("front", "subnets")}
+    return SuperNet(shipped.family, architecture, shipped.weights, shipped.statistics, {**kept, "name": f"{shipped.name}-{side}"})

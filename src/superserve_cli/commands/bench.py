@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="simulate, decide, actuate, subnetact, start, handoff, rpc, front or load.")],
+    name: Annotated[str, typer.Argument(help="simulate, decide, actuate, subnetact, start, load, serve, front, handoff, rpc, fidelity or peers.")],
     device: Annotated[str, typer.Option(help="Where subnetact runs: cpu, cuda or cuda:N.")] = "cpu",
     plots: Annotated[
         Path | None, typer.Option(help="A folder for subnetact's pictures, memory.svg and latency.svg.", show_default=False)
@@ -16,19 +16,29 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of subnetact (default: one less than the cores).", show_default=False)
     ] = None,
+    peers: Annotated[
+        Path | None,
+        typer.Option(help="Measure other servers beside ours too (serve, peers): bench/peers of the repository.", show_default=False),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure so little that only errors mean anything (serve, fidelity, peers).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure superserve itself, and print its figures beside their targets.
 
     simulate: virtual time, memory, SimPy beside it. decide: a decision in the live router. actuate: switching subnets. subnetact:
-    switching, latency in place, memory and ONNX, on OFA-ResNet50 too. start: --help. handoff: a batch to a worker process. rpc: a
-    request over gRPC. front: the server around a model that takes no time. load: requests/s that one process of `replay --target`
-    keeps on schedule.
+    switching, latency in place, memory and ONNX, on OFA-ResNet50 too. start: --help. load: requests/s that one process of
+    `replay --target` keeps on schedule. front: the server around a model that
+    takes no time. handoff: a batch to a worker process. rpc: gRPC. fidelity: the live server and its simulation, apart. peers: the live
+    server beside others. serve: all of the live server.
     """
     from superserve_cli import console
     from superserve_cli.bench import machine
 
-    figures = _measured(name, device, plots, threads)
+    given = {"--device": device != "cpu", "--plots": plots is not None, "--threads": threads is not None}
+    _refuse(name, given | {"--peers": peers is not None, "--quick": quick})
+    figures = _measured(name, device, plots, threads, peers, quick)
     if json:
         console.as_json({figure.key: figure.value for figure in figures} | {"machine": machine()})
     else:
@@ -37,13 +47,29 @@ def bench(
         console.table(f"bench {name}", ("what", "measured", "target", ""), [figure.row() for figure in figures], caption)
 
 
-def _measured(name: str, device: str, plots: Path | None, threads: int | None) -> "list[Figure]":
-    from superserve_cli import bench, console
+def _refuse(name: str, given: dict[str, bool]) -> None:
+    """Refuse what this benchmark does not take; raises BadOption, and Unknown for a benchmark that there is not."""
+    from superserve_cli import bench
     from superserve_cli.errors import BadOption
 
-    if name != bench.SUBNETACT and (device != "cpu" or plots is not None or threads is not None):
-        raise BadOption(f"bench {name} takes neither --device nor --plots nor --threads", hint="only subnetact does")
-    with console.progress(f"bench {name}") as progress:
+    takes = {
+        bench.SUBNETACT: ("--device", "--plots", "--threads"),
+        bench.SERVE: ("--peers", "--quick"),
+        bench.PEERS: ("--peers", "--quick"),
+    }
+    takes |= {each: ("--quick",) for each in bench.OF_SERVER if each not in takes}
+    if name not in takes:
+        bench.named(name)
+    for option in (option for option, is_given in given.items() if is_given and option not in takes.get(name, ())):
+        raise BadOption(f"bench {name} takes no {option}", hint=f"these do: {', '.join(each for each in takes if option in takes[each])}")
+
+
+def _measured(name: str, device: str, plots: Path | None, threads: int | None, peers: Path | None, quick: bool) -> "list[Figure]":
+    from superserve_cli import bench, console
+
+    with console.progress(f"bench {name}", quiet=name in bench.OF_SERVER) as progress:
+        if name in bench.OF_SERVER:
+            return bench.live(name, progress, quick, peers)
         if name != bench.SUBNETACT:
             return bench.named(name)(progress)
         measured = bench.subnetact(progress, device, threads)

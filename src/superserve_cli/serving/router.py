@@ -262,6 +262,7 @@ class Router:
         self._engine.scale(worker, thousandths)
 
     def _learn_overhead(self, observed_ns: int) -> None:
+        self.metrics.handover.observe(observed_ns / NS_PER_S)
         # one long pause of the machine is no hand-over: it counts as twice the average at most
         observed_ns = min(observed_ns, 2 * self.overhead_ns)
         self.overhead_ns = max(LEAST_OVERHEAD_NS, self.overhead_ns + ((observed_ns - self.overhead_ns) >> OVERHEAD_SHIFT))

@@ -1,6 +1,7 @@
 """Workers that take a known time and answer a known thing: for tests, and to measure the rest of the server."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import NS_PER_S, Subnet
+from superserve_cli.engine.world import draw_ns
 from superserve_cli.profiles import Profile, load
+from superserve_cli.profiles.profile import LEVELS
 from superserve_cli.serving.clock import Clock
 from superserve_cli.serving.links import Listener
 from superserve_cli.serving.model import Model
 
 CLASSES = 10
+AWAKE_S = 0.0003
 
 
 def answer(batch: NDArray[Any], classes: int = CLASSES) -> NDArray[np.float32]:
@@ -22,17 +26,35 @@ def answer(batch: NDArray[Any], classes: int = CLASSES) -> NDArray[np.float32]:
     return np.repeat(sums[:, None], classes, axis=1)
 
 
-class SleepWorker:
-    """A core.nouns.Worker that sleeps as long as its profile plans."""
+def sleep_exactly(seconds: float) -> None:
+    """Sleep, and stay awake towards the end: a timer alone is late by more than a tenth of a millisecond."""
+    until_ns = time.monotonic_ns() + round(seconds * NS_PER_S)
+    if seconds > AWAKE_S:
+        time.sleep(seconds - AWAKE_S)
+    while time.monotonic_ns() < until_ns:
+        pass
 
-    def __init__(self, profile: Profile, sleep: Callable[[float], None] = time.sleep) -> None:
+
+class SleepWorker:
+    """A core.nouns.Worker that sleeps as long as its profile plans, or with a `seed` for times drawn from the profile's quantiles."""
+
+    def __init__(self, profile: Profile, sleep: Callable[[float], None] = sleep_exactly, seed: int | None = None) -> None:
         self._profile = profile
         self._sleep = sleep
+        self._random = None if seed is None or profile.quantiles_ns is None else np.random.default_rng(seed)
+        self._quantiles_ns = [] if profile.quantiles_ns is None else profile.quantiles_ns.reshape(-1).tolist()
 
     def infer(self, subnet: Subnet, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Sleep, then answer."""
-        self._sleep(self._profile.plan_ns(subnet, len(batch)) / NS_PER_S)
+        self._sleep(self._takes_ns(subnet, len(batch)) / NS_PER_S)
         return answer(batch)
+
+    def _takes_ns(self, subnet: Subnet, rows: int) -> int:
+        if self._random is None:
+            return self._profile.plan_ns(subnet, rows)
+        sizes = self._profile.batch_sizes
+        cell = self._profile.index(subnet) * len(sizes) + bisect_left(sizes, rows)
+        return draw_ns(self._quantiles_ns, LEVELS, cell, float(self._random.random()))
 
     def warm_up(self, subnets: Sequence[Subnet], batch_sizes: Sequence[int]) -> None:
         """A sleeper is always warm."""
@@ -119,8 +141,10 @@ class SleepLink:
             self._listener.done(self._index, answer(rows), compute_ns)
 
 
-def make(profile: str, shape: Sequence[int], name: str = "sleeper", begin_s: float = 0.0) -> tuple[SleepWorker, Model]:
+def make(
+    profile: str, shape: Sequence[int], name: str = "sleeper", begin_s: float = 0.0, seed: int | None = None
+) -> tuple[SleepWorker, Model]:
     """A sleeper that pretends to hold the subnets of a profile file; one that takes time to begin takes the next batch meanwhile."""
     measured = load(profile)
-    worker = OverlappingSleeper(measured, begin_s) if begin_s else SleepWorker(measured)
+    worker = OverlappingSleeper(measured, begin_s) if begin_s else SleepWorker(measured, seed=seed)
     return worker, Model(name, "none", tuple(shape), CLASSES)

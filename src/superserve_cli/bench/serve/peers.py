@@ -1,0 +1,231 @@
+"""Our server and others, one after the other in rounds, with the same model, batches, drop rule, load generator and machine."""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+from superserve_cli import profiles, tasks
+from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.serve import processes
+from superserve_cli.bench.serve.goodput import STEP, Load, Search, Tried, rate, rung_at_least
+from superserve_cli.bench.serve.venvs import Peer, peers, versions
+from superserve_cli.core.nouns import NS_PER_US, Progress, ms_to_ns
+from superserve_cli.errors import SuperserveError
+from superserve_cli.profiles import Profile
+
+CACHE: Final = ".cache"
+TASK: Final = "glyphs"
+"""What the shipped SuperNet has learnt."""
+LARGEST_BATCH: Final = 16
+BATCH_SIZES: Final = "1,2,4,8,16"
+THREADS: Final = 1
+OF_PEERS: Final = "m"
+FIXED: Final = "superserve_fixed"
+SLACKFIT: Final = "superserve_slackfit"
+TARGET: Final = 5.0
+OVERLOAD: Final = 1.5
+"""The common overload: so many times what the best of the others meets, so that it is too much for all of them."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: seconds per rate that is tried, rounds of searches, rounds at the overload rate, rounds of the profile."""
+
+    attempt_s: float = 5.0
+    rounds: int = 3
+    overload_rounds: int = 3
+    profile_rounds: int = 200
+    slo_ms: float = 50.0
+
+
+QUICK: Final = Effort(attempt_s=1.0, rounds=1, overload_rounds=1, profile_rounds=20)
+
+
+class Arm(NamedTuple):
+    """A server to measure: how to start it at a port, and what its model is called (None: it says so itself)."""
+
+    name: str
+    command: Callable[[int], list[str]]
+    env: dict[str, str]
+    model: str | None
+
+
+@dataclass
+class Measured:
+    """What was found of one arm."""
+
+    search: Search = field(default_factory=Search)
+    overload: list[Tried] = field(default_factory=list)
+    absent: str = ""
+
+
+def against_peers(folder: Path, progress: Progress, quick: bool = False) -> list[Figure]:
+    """Requests met within the SLO per second, ours and those of the servers that a folder describes; see `venvs`."""
+    effort = QUICK if quick else Effort()
+    cache = folder.resolve() / CACHE
+    cache.mkdir(parents=True, exist_ok=True)
+    progress(0, 1, "virtual environments of the peers")
+    beside = peers(folder, cache)
+    progress(0, 1, "profile of the exported subnets")
+    profile, subnet, models = _prepared(cache, effort)
+    arms = _arms(cache, profile, subnet, models, [peer for peer in beside if not peer.absent], effort)
+    measured = {arm.name: Measured() for arm in arms}
+    Rounds(arms, measured, cache, Load(tasks.load(TASK).test, ms_to_ns(effort.slo_ms), effort.attempt_s), progress, effort).all()
+    (cache / "tried.json").write_text(json.dumps({name: one.search.as_json() for name, one in measured.items()}, indent=1))
+    absent = {peer.name: peer.absent for peer in beside if peer.absent}
+    return figures(measured, absent, {peer.name: versions(peer) for peer in beside if not peer.absent}, subnet)
+
+
+def _prepared(cache: Path, effort: Effort) -> tuple[Path, str, Path]:
+    """The front of the shipped SuperNet as ONNX files, their profile of this run, and the subnet that all serve: the most accurate."""
+    models, profile = cache / "models", cache / "profile.parquet"
+    processes.run("export", "--subnets", "pareto", "--out", models, "--overwrite")
+    asked = ("--threads", THREADS, "--batch-sizes", BATCH_SIZES, "--rounds", effort.profile_rounds)
+    processes.run("profile", models, *asked, "--out", profile, "--overwrite")
+    return profile, most_accurate(profiles.load(str(profile))), models
+
+
+def most_accurate(profile: Profile) -> str:
+    """What somebody would serve who serves one subnet for its quality."""
+    return max(zip(profile.accuracies, profile.subnets, strict=True), key=lambda one: (one[0] or 0.0, one[1]))[1]
+
+
+def _arms(cache: Path, profile: Path, subnet: str, models: Path, beside: Sequence[Peer], effort: Effort) -> list[Arm]:
+    least_us = profiles.load(str(profile)).plan_ns(subnet, 1) // NS_PER_US
+
+    def ours(policy: str) -> Callable[[int], list[str]]:
+        asked = ("--policy", policy, "--late", "drop", "--slo-ms", effort.slo_ms, "--threads", THREADS)
+        return lambda port: processes.superserve("serve", models, "--profile", profile, *asked, "--port", port, "--quiet")
+
+    def theirs(peer: Peer) -> Callable[[int], list[str]]:
+        said = {"model": models / f"{subnet}.onnx", "threads": THREADS, "max-batch": LARGEST_BATCH, "least-us": least_us}
+        options = [text for name, value in said.items() for text in (f"--{name}", str(value))]
+        return lambda port: [str(peer.python), str(peer.application), *options, "--port", str(port)]
+
+    return [
+        Arm(FIXED, ours(f"fixed:{subnet}"), {}, None),
+        Arm(SLACKFIT, ours("slackfit"), {}, None),
+        *(Arm(peer.name, theirs(peer), _env(peer), OF_PEERS) for peer in beside),
+    ]
+
+
+def _env(peer: Peer) -> dict[str, str]:
+    """The applications share a file that lies beside their folders."""
+    return {"PYTHONPATH": str(peer.application.parent.parent.resolve())}
+
+
+def _at(folder: str) -> dict[str, str]:
+    """What a server leaves behind, it leaves in a folder that goes with it."""
+    return {"HOME": folder, "TMPDIR": folder, "RAY_TMPDIR": folder}
+
+
+@dataclass
+class Rounds:
+    """All arms in turn: in each round every one is started, warmed up, measured and ended, and each round begins with another."""
+
+    arms: list[Arm]
+    measured: dict[str, Measured]
+    cache: Path
+    load: Load
+    progress: Progress
+    effort: Effort
+    done: int = 0
+
+    def all(self) -> None:
+        """The searches, and then what is met at one common overload."""
+        for number in range(self.effort.rounds):
+            self._round(number, self._search, "search")
+        best = max((median(t.qps for t in one.search.found) for name, one in self._beside() if one.search.found), default=0.0)
+        if best:
+            rung = rung_at_least(OVERLOAD * best)
+            for number in range(self.effort.overload_rounds):
+                self._round(number, lambda arm, url, seed: self._overload(arm, url, seed, rung), "overload")
+
+    def _beside(self) -> list[tuple[str, Measured]]:
+        return [(name, one) for name, one in self.measured.items() if name not in (FIXED, SLACKFIT)]
+
+    def _round(self, number: int, work: Callable[[Arm, str, int], None], what: str) -> None:
+        at = number % len(self.arms)
+        for arm in self.arms[at:] + self.arms[:at]:
+            self.progress(self.done, len(self.arms) * (self.effort.rounds + self.effort.overload_rounds), f"{what}: {arm.name}")
+            self.done += 1
+            self._visit(arm, number, work)
+
+    def _visit(self, arm: Arm, number: int, work: Callable[[Arm, str, int], None]) -> None:
+        measured = self.measured[arm.name]
+        if measured.absent:
+            return
+        port = processes.free_port()
+        url = f"http://127.0.0.1:{port}"
+        log = (self.cache / f"{arm.name}.log").resolve()
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="bench_") as own,
+                processes.running(arm.command(port), url, log, arm.env | _at(own), arm.model),
+            ):
+                self.load.warm(url, arm.model)
+                work(arm, url, number)
+        except SuperserveError as error:
+            measured.absent = str(error)
+
+    def _search(self, arm: Arm, url: str, seed: int) -> None:
+        self.measured[arm.name].search.round(lambda qps: self.load.at(qps, seed, url, arm.model))
+
+    def _overload(self, arm: Arm, url: str, seed: int, rung: int) -> None:
+        self.measured[arm.name].overload.append(self.load.at(rate(rung), seed, url, arm.model))
+
+
+def figures(measured: dict[str, Measured], absent: dict[str, str], installed: dict[str, str], subnet: str) -> list[Figure]:
+    """Goodput of each arm, and ours over each of theirs; `absent` are those that could not be installed."""
+    arms = {**measured, **{name: Measured(absent=why) for name, why in absent.items()}}
+    goodput = {name: _median([tried.qps for tried in one.search.found]) for name, one in arms.items()}
+    met = {name: _median([tried.met_per_s for tried in one.overload]) for name, one in arms.items()}
+    rows = [_goodput(name, one, goodput[name], installed.get(name, ""), subnet) for name, one in arms.items()]
+    rows.append(_ratio("scheduling_gain", "goodput, all subnets (SlackFit) / one subnet", goodput[SLACKFIT], goodput[FIXED]))
+    for name in (name for name in arms if name not in (FIXED, SLACKFIT)):
+        why = arms[name].absent
+        key = name.replace("-", "_")
+        rows += [
+            _ratio(f"goodput_ratio_{key}", f"goodput, ours on one subnet / {name}", goodput[FIXED], goodput[name], TARGET, why),
+            _ratio(f"goodput_ratio_slackfit_{key}", "... ours on all subnets (SlackFit)", goodput[SLACKFIT], goodput[name], None, why),
+        ]
+    offered = [tried.qps for one in arms.values() for tried in one.overload][:1]
+    rows += [
+        Figure(f"overload_met_{name.replace('-', '_')}", f"{name}: met at {offered[0]:,.0f}/s offered", met[name], "/s", note=one.absent)
+        for name, one in arms.items()
+        if offered
+    ]
+    rows += [_accuracy(name, one) for name, one in arms.items() if one.search.found]
+    lag = [tried.lag_p99_ms for one in arms.values() for tried in one.search.found]
+    return [
+        *rows,
+        Figure("generator_lag_ms", "how late the load generator was at these rates, p99, the worst of all", max(lag, default=None), "ms"),
+    ]
+
+
+def _goodput(name: str, one: Measured, qps: float | None, installed: str, subnet: str) -> Figure:
+    about = installed or ("all subnets" if name == SLACKFIT else subnet)
+    what = f"{name} ({about}): requests/s with 99 % in time, to {STEP - 1:.0%}"
+    return Figure(f"goodput_{name.replace('-', '_')}", what, qps, "/s", note=one.absent)
+
+
+def _ratio(key: str, what: str, ours: float | None, theirs: float | None, target: float | None = None, absent: str = "") -> Figure:
+    known = ours / theirs if ours is not None and theirs else None
+    return Figure(key, what, known, "x", target, at_least=True, note=absent or "nothing to compare with")
+
+
+def _accuracy(name: str, one: Measured) -> Figure:
+    shares = [tried.accuracy for tried in one.search.found if tried.qps]
+    return Figure(f"accuracy_{name.replace('-', '_')}", f"{name}: right answers at its goodput", _percent(_median(shares)), "%")
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None

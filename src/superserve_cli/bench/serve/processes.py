@@ -1,0 +1,109 @@
+"""Servers that are measured from outside: each a group of processes, gone to the last of them when its time is over."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.request import urlopen
+
+from superserve_cli.errors import SuperserveError, Unreachable
+from superserve_cli.serving import load
+
+TOKEN: Final = "SUPERSERVE_BENCH"
+"""An environment variable that all descendants of a server inherit, also those that have left its group."""
+PATIENCE_S: Final = 90.0
+"""How long a server may take to load its model: some import for many seconds."""
+END_S: Final = 15.0
+STEP_S: Final = 0.1
+GIVE_WAY: Final = ["nice", "-n", "5"]
+"""Servers are a little less urgent than the load generator, which would otherwise be late on a machine that is full."""
+TAIL: Final = 300
+
+
+@contextmanager
+def running(command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None = None, model: str | None = None) -> Iterator[int]:
+    """A server that answers at `url`, and its process id; raises SuperserveError with the end of its output when it does not come up."""
+    token = secrets.token_hex(8)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*GIVE_WAY, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env={**os.environ, **(env or {}), TOKEN: token},
+        )
+    try:
+        _wait(process, url, log, model)
+        yield process.pid
+    finally:
+        _end(process, token)
+
+
+def superserve(*arguments: object) -> list[str]:
+    """The command line that runs this superserve with some arguments."""
+    return [sys.executable, "-m", "superserve_cli", *map(str, arguments)]
+
+
+def run(*arguments: object) -> None:
+    """Run a command of this superserve to its end; raises SuperserveError with what it said when it fails."""
+    done = subprocess.run(GIVE_WAY + superserve(*arguments), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SuperserveError(f"superserve {arguments[0]} failed: {done.stderr[-TAIL:].strip()}", hint="its own message says why")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path, model: str | None) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            load.describe(url, model)
+        except SuperserveError as error:  # not there, or there without its model
+            if process.poll() is None and time.monotonic() < until:
+                time.sleep(STEP_S)
+                continue
+            last = log.read_text(errors="replace")[-TAIL:].strip()
+            raise Unreachable(f"the server did not come up: {last or error}", hint=f"all that it said is in {log}") from error
+        return
+
+
+def _end(process: "subprocess.Popen[bytes]", token: str) -> None:
+    """Ask it to end, and then end whatever is left of it."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(END_S)
+    until = time.monotonic() + END_S
+    while (left := [*_descendants(token)]) and time.monotonic() < until:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.poll()
+        time.sleep(STEP_S)
+    process.wait()
+
+
+def _descendants(token: str) -> Iterator[int]:
+    mark = f"{TOKEN}={token}".encode()
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
+                yield int(folder.name)
+
+
+def metric(url: str, name: str) -> float:
+    """The value of a metric without labels at `/metrics` of our own server."""
+    with urlopen(f"{url}/metrics") as answer:
+        lines: list[str] = answer.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
