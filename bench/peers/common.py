@@ -13,6 +13,8 @@ import onnxruntime
 
 NAME = "m"
 BINARY = "application/octet-stream"
+WAIT_S = 0.005
+"""How long a batch may wait to be filled: a tenth of the SLO, with which each of them needed less CPU per request than with a fiftieth."""
 DROPPED = b'{"error":"dropped: the deadline could not be met"}'
 
 

@@ -150,8 +150,9 @@ def runs(pid: int) -> bool:
 
 def test_a_server_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
     port, log = processes.free_port(), tmp_path / "log"
-    with processes.running([sys.executable, "-c", STUB, str(port)], f"http://127.0.0.1:{port}", log, model="m") as pid:
-        child = int(log.read_text().split()[0])
+    with processes.running([sys.executable, "-c", STUB, str(port)], f"http://127.0.0.1:{port}", log, model="m") as server:
+        pid, child = server.pid, int(log.read_text().split()[0])
+        assert server.cpu_s() > 0
         assert runs(pid)
         assert runs(child)
     assert not runs(pid)

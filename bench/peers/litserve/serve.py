@@ -10,7 +10,6 @@ from fastapi import Body
 from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator
 
-BATCH_TIMEOUT_S = 0.001
 STAMP = struct.Struct("<d")
 
 # LitServe decodes a request when it makes a batch of it; how long it has waited until then is known by the time written before it here
@@ -21,7 +20,7 @@ class Api(litserve.LitAPI):
     """The hooks of LitServe in the order in which it calls them."""
 
     def __init__(self, chosen):
-        super().__init__(max_batch_size=chosen.max_batch, batch_timeout=BATCH_TIMEOUT_S, api_path=f"/v2/models/{common.NAME}/infer")
+        super().__init__(max_batch_size=chosen.max_batch, batch_timeout=common.WAIT_S, api_path=f"/v2/models/{common.NAME}/infer")
         self.chosen = chosen
 
     def setup(self, device):

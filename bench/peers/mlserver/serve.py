@@ -1,4 +1,4 @@
-"""The model behind MLServer: its adaptive batching, inference in its own process (which costs less than its pool of one worker).
+"""The model behind MLServer: its adaptive batching, inference in its own process (its pool would add a pickled queue each way).
 
 Its REST front end takes tensors as JSON only, which MLServer parses with orjson. MLServer hands a batch function one merged request,
 in which the parameters of the requests overwrite each other and those of the inputs are joined: so the deadline travels with the input.
@@ -17,7 +17,6 @@ from mlserver.errors import MLServerError, ModelNotFound
 from mlserver.settings import ModelParameters
 from mlserver.utils import install_uvloop_event_loop
 
-BATCH_TIME_S = 0.001
 GATEWAY_TIMEOUT = 504
 
 
@@ -65,7 +64,7 @@ async def serve(chosen):
         name=common.NAME,
         implementation=Served,
         max_batch_size=chosen.max_batch,
-        max_batch_time=BATCH_TIME_S,
+        max_batch_time=common.WAIT_S,
         inputs=[types.MetadataTensor(**tensor) for tensor in tensors["inputs"]],
         outputs=[types.MetadataTensor(**tensor) for tensor in tensors["outputs"]],
         parameters=ModelParameters(extra=told),

@@ -18,7 +18,6 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 from starlette.responses import JSONResponse, Response
 
-WAIT_S = 0.001
 UNDER_WAY = 2000
 """How many requests may be with the replica; the rest waits in the proxy, where nobody drops what is late."""
 CHOSEN = common.options()
@@ -38,7 +37,7 @@ class V2:
             f"/v2/models/{common.NAME}": common.model_metadata(self.model),
         }
 
-    @serve.batch(max_batch_size=CHOSEN.max_batch, batch_wait_timeout_s=WAIT_S)
+    @serve.batch(max_batch_size=CHOSEN.max_batch, batch_wait_timeout_s=common.WAIT_S)
     async def infer(self, requests):
         tensors, deadlines = zip(*requests, strict=True)
         return self.model.in_time(self.model.rows(tensors), deadlines, self.least_s)

@@ -21,7 +21,7 @@ input [{{ name: "{input}" data_type: TYPE_FP32 dims: {shape} }}]
 output [{{ name: "{output}" data_type: TYPE_FP32 dims: [{classes}] }}]
 instance_group [{{ count: 1 kind: KIND_CPU }}]
 dynamic_batching {{
-  max_queue_delay_microseconds: 0
+  max_queue_delay_microseconds: {wait_us}
   default_queue_policy {{ timeout_action: REJECT allow_timeout_override: true default_timeout_microseconds: 10000000 }}
 }}
 parameters [
@@ -41,6 +41,7 @@ def repository(folder, chosen):
             name=common.NAME,
             max_batch=chosen.max_batch,
             threads=chosen.threads,
+            wait_us=round(common.WAIT_S * 1e6),
             input=model.input.name,
             shape=model.shape,
             output=model.output.name,

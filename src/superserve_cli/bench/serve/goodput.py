@@ -35,7 +35,7 @@ def rung_at_least(qps: float) -> int:
 
 
 class Tried(NamedTuple):
-    """What became of a rate: `accuracy` is the share of right answers among those that were labelled and answered."""
+    """What became of a rate: `accuracy` is the share of right answers, `cpu_us` the server's CPU time per request that was sent."""
 
     qps: float
     attainment: float
@@ -44,6 +44,7 @@ class Tried(NamedTuple):
     p99_ms: float | None
     lag_p99_ms: float
     problems: list[str]
+    cpu_us: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -67,14 +68,17 @@ class Load:
         """What nobody counts."""
         load.replay(url, trace("poisson", qps=WARM_QPS, duration_s=WARM_S, seed=0), self.slo_ns, self.samples, model=model, grace_s=GRACE_S)
 
-    def at(self, qps: float, seed: int, url: str, model: str | None) -> Tried:
-        """Try a rate."""
+    def at(self, qps: float, seed: int, url: str, model: str | None, cpu_s: Callable[[], float]) -> Tried:
+        """Try a rate; `cpu_s` tells the CPU time that the server has used so far."""
         arrived = trace("poisson", qps=qps, duration_s=self.duration_s, seed=seed)
+        used_s = -cpu_s()
         run = load.replay(url, arrived, self.slo_ns, self.samples, model=model, grace_s=GRACE_S)
+        used_s += cpu_s()
         p99 = metrics.latency_ms(run.outcomes, [99])[0]
         accuracy = (metrics.measured_accuracy(run.outcomes) or (0.0, 0.0))[0]
         share = metrics.attainment(run.outcomes) or 0.0
-        return Tried(qps, share, share * len(arrived) / self.duration_s, accuracy, p99, run.lag_p99_ns / NS_PER_MS, run.problems)
+        cpu_us = used_s / max(1, len(arrived)) * 1e6
+        return Tried(qps, share, share * len(arrived) / self.duration_s, accuracy, p99, run.lag_p99_ns / NS_PER_MS, run.problems, cpu_us)
 
 
 @dataclass

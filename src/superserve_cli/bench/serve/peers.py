@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from superserve_cli import profiles, tasks
 from superserve_cli.bench.figure import Figure
 from superserve_cli.bench.serve import processes
-from superserve_cli.bench.serve.goodput import STEP, Load, Search, Tried, rate, rung_at_least
-from superserve_cli.bench.serve.venvs import Peer, peers, versions
+from superserve_cli.bench.serve.goodput import Load, Search, Tried, rate, rung_at_least
+from superserve_cli.bench.serve.venvs import Peer, peers, version
 from superserve_cli.core.nouns import NS_PER_US, Progress, ms_to_ns
 from superserve_cli.errors import SuperserveError
 from superserve_cli.profiles import Profile
@@ -29,6 +29,10 @@ SLACKFIT: Final = "superserve_slackfit"
 TARGET: Final = 5.0
 OVERLOAD: Final = 1.5
 """The common overload: so many times what the best of the others meets, so that it is too much for all of them."""
+
+
+Attempt = Callable[[float], Tried]
+"""Tries a rate on the server that runs."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def against_peers(folder: Path, progress: Progress, quick: bool = False) -> list
     Rounds(arms, measured, cache, Load(tasks.load(TASK).test, ms_to_ns(effort.slo_ms), effort.attempt_s), progress, effort).all()
     (cache / "tried.json").write_text(json.dumps({name: one.search.as_json() for name, one in measured.items()}, indent=1))
     absent = {peer.name: peer.absent for peer in beside if peer.absent}
-    return figures(measured, absent, {peer.name: versions(peer) for peer in beside if not peer.absent}, subnet)
+    return figures(measured, absent, {peer.name: version(peer) for peer in beside if not peer.absent}, subnet)
 
 
 def _prepared(cache: Path, effort: Effort) -> tuple[Path, str, Path]:
@@ -118,11 +122,6 @@ def _env(peer: Peer) -> dict[str, str]:
     return {"PYTHONPATH": str(peer.application.parent.parent.resolve())}
 
 
-def _at(folder: str) -> dict[str, str]:
-    """What a server leaves behind, it leaves in a folder that goes with it."""
-    return {"HOME": folder, "TMPDIR": folder, "RAY_TMPDIR": folder}
-
-
 @dataclass
 class Rounds:
     """All arms in turn: in each round every one is started, warmed up, measured and ended, and each round begins with another."""
@@ -143,40 +142,43 @@ class Rounds:
         if best:
             rung = rung_at_least(OVERLOAD * best)
             for number in range(self.effort.overload_rounds):
-                self._round(number, lambda arm, url, seed: self._overload(arm, url, seed, rung), "overload")
+                self._round(number, lambda arm, attempt: self._overload(arm, attempt, rung), "overload")
+
+    @property
+    def _visits(self) -> int:
+        return len(self.arms) * (self.effort.rounds + self.effort.overload_rounds)
 
     def _beside(self) -> list[tuple[str, Measured]]:
         return [(name, one) for name, one in self.measured.items() if name not in (FIXED, SLACKFIT)]
 
-    def _round(self, number: int, work: Callable[[Arm, str, int], None], what: str) -> None:
+    def _round(self, number: int, work: Callable[[Arm, Attempt], None], what: str) -> None:
         at = number % len(self.arms)
         for arm in self.arms[at:] + self.arms[:at]:
-            self.progress(self.done, len(self.arms) * (self.effort.rounds + self.effort.overload_rounds), f"{what}: {arm.name}")
+            self.progress(self.done, self._visits, f"{what}: {arm.name}")
             self.done += 1
             self._visit(arm, number, work)
+        self.progress(self.done, self._visits, "")
 
-    def _visit(self, arm: Arm, number: int, work: Callable[[Arm, str, int], None]) -> None:
+    def _visit(self, arm: Arm, number: int, work: Callable[[Arm, Attempt], None]) -> None:
         measured = self.measured[arm.name]
         if measured.absent:
             return
         port = processes.free_port()
-        url = f"http://127.0.0.1:{port}"
-        log = (self.cache / f"{arm.name}.log").resolve()
+        url, log = f"http://127.0.0.1:{port}", (self.cache / f"{arm.name}.log").resolve()
         try:
-            with (
-                tempfile.TemporaryDirectory(prefix="bench_") as own,
-                processes.running(arm.command(port), url, log, arm.env | _at(own), arm.model),
-            ):
-                self.load.warm(url, arm.model)
-                work(arm, url, number)
+            with tempfile.TemporaryDirectory(prefix="bench_") as own:
+                env = arm.env | {"HOME": own, "TMPDIR": own, "RAY_TMPDIR": own}  # what a server leaves behind goes with it
+                with processes.running(arm.command(port), url, log, env, arm.model) as server:
+                    self.load.warm(url, arm.model)
+                    work(arm, lambda qps: self.load.at(qps, number, url, arm.model, server.cpu_s))
         except SuperserveError as error:
             measured.absent = str(error)
 
-    def _search(self, arm: Arm, url: str, seed: int) -> None:
-        self.measured[arm.name].search.round(lambda qps: self.load.at(qps, seed, url, arm.model))
+    def _search(self, arm: Arm, attempt: Attempt) -> None:
+        self.measured[arm.name].search.round(attempt)
 
-    def _overload(self, arm: Arm, url: str, seed: int, rung: int) -> None:
-        self.measured[arm.name].overload.append(self.load.at(rate(rung), seed, url, arm.model))
+    def _overload(self, arm: Arm, attempt: Attempt, rung: int) -> None:
+        self.measured[arm.name].overload.append(attempt(rate(rung)))
 
 
 def figures(measured: dict[str, Measured], absent: dict[str, str], installed: dict[str, str], subnet: str) -> list[Figure]:
@@ -199,7 +201,7 @@ def figures(measured: dict[str, Measured], absent: dict[str, str], installed: di
         for name, one in arms.items()
         if offered
     ]
-    rows += [_accuracy(name, one) for name, one in arms.items() if one.search.found]
+    rows += [figure for name, one in arms.items() if one.search.found for figure in _at_goodput(name, one.search.found)]
     lag = [tried.lag_p99_ms for one in arms.values() for tried in one.search.found]
     return [
         *rows,
@@ -209,7 +211,7 @@ def figures(measured: dict[str, Measured], absent: dict[str, str], installed: di
 
 def _goodput(name: str, one: Measured, qps: float | None, installed: str, subnet: str) -> Figure:
     about = installed or ("all subnets" if name == SLACKFIT else subnet)
-    what = f"{name} ({about}): requests/s with 99 % in time, to {STEP - 1:.0%}"
+    what = f"{name} ({about}): requests/s with 99 % in time"
     return Figure(f"goodput_{name.replace('-', '_')}", what, qps, "/s", note=one.absent)
 
 
@@ -218,13 +220,15 @@ def _ratio(key: str, what: str, ours: float | None, theirs: float | None, target
     return Figure(key, what, known, "x", target, at_least=True, note=absent or "nothing to compare with")
 
 
-def _accuracy(name: str, one: Measured) -> Figure:
-    shares = [tried.accuracy for tried in one.search.found if tried.qps]
-    return Figure(f"accuracy_{name.replace('-', '_')}", f"{name}: right answers at its goodput", _percent(_median(shares)), "%")
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _at_goodput(name: str, found: Sequence[Tried]) -> list[Figure]:
+    key, held = name.replace("-", "_"), [tried for tried in found if tried.qps]
+    accuracy = _median([100 * tried.accuracy for tried in held])
+    return [
+        Figure(
+            f"cpu_us_{key}", f"{name}: CPU per request at its goodput, all its processes", _median([tried.cpu_us for tried in held]), "us"
+        ),
+        Figure(f"accuracy_{key}", f"{name}: right answers at its goodput", accuracy, "%"),
+    ]
 
 
 def _median(values: Sequence[float]) -> float | None:

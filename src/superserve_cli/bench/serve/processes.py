@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.request import urlopen
 
 from superserve_cli.errors import SuperserveError, Unreachable
@@ -27,9 +27,22 @@ GIVE_WAY: Final = ["nice", "-n", "5"]
 TAIL: Final = 300
 
 
+class Running(NamedTuple):
+    """A server: its first process, and what all of its processes have in their environment."""
+
+    pid: int
+    token: str
+
+    def cpu_s(self) -> float:
+        """The CPU time that its processes have used so far."""
+        return sum(map(_cpu_s, _descendants(self.token)))
+
+
 @contextmanager
-def running(command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None = None, model: str | None = None) -> Iterator[int]:
-    """A server that answers at `url`, and its process id; raises SuperserveError with the end of its output when it does not come up."""
+def running(
+    command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None = None, model: str | None = None
+) -> Iterator[Running]:
+    """A server that answers at `url`; raises Unreachable with the end of its output when it does not come up."""
     token = secrets.token_hex(8)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -42,7 +55,7 @@ def running(command: Sequence[str], url: str, log: Path, env: Mapping[str, str] 
         )
     try:
         _wait(process, url, log, model)
-        yield process.pid
+        yield Running(process.pid, token)
     finally:
         _end(process, token)
 
@@ -100,6 +113,13 @@ def _descendants(token: str) -> Iterator[int]:
         with suppress(OSError):
             if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
                 yield int(folder.name)
+
+
+def _cpu_s(pid: int) -> float:
+    with suppress(OSError):  # it may have ended
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def metric(url: str, name: str) -> float:

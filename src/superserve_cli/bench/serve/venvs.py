@@ -71,10 +71,8 @@ def _last(text: str) -> str:
     return (errors or text.splitlines() or ["pip failed"])[-1][:200]
 
 
-def versions(peer: Peer) -> str:
-    """What is installed of what its requirements name, as `name version, ...`."""
-    names = [
-        line.partition("==")[0].partition("[")[0].strip() for line in (peer.application.parent / REQUIREMENTS).read_text().splitlines()
-    ]
-    code = "import sys; from importlib.metadata import version; print(', '.join(f'{n} {version(n)}' for n in sys.argv[1:]))"
-    return subprocess.run([peer.python, "-c", code, *filter(None, names)], capture_output=True, text=True, check=False).stdout.strip()
+def version(peer: Peer) -> str:
+    """What is installed of the first that its requirements name."""
+    first = (peer.application.parent / REQUIREMENTS).read_text().split("==")[0].partition("[")[0].strip()
+    code = f"from importlib.metadata import version; print({first!r}, version({first!r}))"
+    return subprocess.run([peer.python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
