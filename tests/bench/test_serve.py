@@ -162,7 +162,7 @@ def test_a_server_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
 def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('no such model')"]
     url = f"http://127.0.0.1:{processes.free_port()}"
-    with pytest.raises(Unreachable, match="no such model"), processes.running(command, url, tmp_path / "log"):
+    with pytest.raises(Unreachable, match="no such model"), processes.running(command, url, tmp_path / "log", model="m"):
         pass
 
 

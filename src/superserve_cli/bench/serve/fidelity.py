@@ -92,10 +92,11 @@ NOTHING: Final = Overheads()
 
 @dataclass(frozen=True)
 class Server:
-    """One that runs."""
+    """One that runs; `model` is what its model is called."""
 
     name: str
     url: str
+    model: str
 
 
 def fidelity(progress: Progress, quick: bool = False) -> list[Figure]:
@@ -135,8 +136,9 @@ def _started(name: str, folder: Path, slo_ns: int) -> Iterator[Server]:
     """A server in a process of its own, with one worker in another."""
     port = processes.free_port()
     url = f"http://127.0.0.1:{port}"
-    with processes.running(_command(name, folder, slo_ns, port), url, folder / f"{name}.log"):
-        yield Server(name, url)
+    model = SLEEPER if name == SLEEPER else str(profiles.load(str(folder / PROFILE)).metadata["supernet"])
+    with processes.running(_command(name, folder, slo_ns, port), url, folder / f"{name}.log", model=model):
+        yield Server(name, url, model)
 
 
 def _command(name: str, folder: Path, slo_ns: int, port: int) -> list[str]:
@@ -144,7 +146,7 @@ def _command(name: str, folder: Path, slo_ns: int, port: int) -> list[str]:
     if name == SLEEPER:
         return [sys.executable, *map(str, (HERE / "sleeping_server.py", profile, POLICY, LATE, slo_ns, port, 1, SIDE, SIDE))]
     rules = ("--policy", POLICY, "--late", LATE, "--slo-ms", slo_ns / NS_PER_MS, "--threads", THREADS)
-    return processes.superserve("serve", folder / SUPERNET, "--profile", profile, *rules, "--port", port, "--quiet")
+    return processes.superserve("serve", folder / SUPERNET, "--profile", profile, *rules, "--port", port, "--no-grpc", "--quiet")
 
 
 def mean_ns(profile: Profile) -> np.ndarray:
@@ -180,7 +182,7 @@ def _handed(server: Server, at: float, profile: Profile, slo_ns: int, effort: Ef
     parts = [f"superserve_handover_seconds_{part}" for part in ("sum", "count")]
     before = np.array([processes.metric(server.url, part) for part in parts])
     arrived = trace("poisson", qps=at * capacity(profile), duration_s=effort.calibration_s, seed=1)
-    outcomes = load.replay(server.url, arrived, slo_ns).outcomes
+    outcomes = load.replay(server.url, arrived, slo_ns, model=server.model).outcomes
     total_s, batches = np.array([processes.metric(server.url, part) for part in parts]) - before
     around = (outcomes.start_ns - outcomes.arrival_ns - outcomes.lag_ns)[metrics.answered(outcomes)]
     return Handed(float(around.mean()), total_s / batches * NS_PER_S, _slowdown(outcomes, profile))
@@ -194,7 +196,7 @@ def _live(
     seen: dict[tuple[str, float], list[Seen]] = {(server.name, at): [] for server, at in work}
     for done, (server, at) in enumerate(work):
         progress(done, len(work), f"{server.name} at {at:g} of capacity")
-        outcomes = load.replay(server.url, offered[at], slo_ns).outcomes
+        outcomes = load.replay(server.url, offered[at], slo_ns, model=server.model).outcomes
         seen[server.name, at].append(_seen(outcomes, metrics.attainment(outcomes) or 0.0)._replace(slowdown=_slowdown(outcomes, profile)))
     progress(len(work), len(work), "")
     return seen

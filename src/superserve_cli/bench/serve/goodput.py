@@ -64,11 +64,11 @@ class Load:
     slo_ns: int
     duration_s: float
 
-    def warm(self, url: str, model: str | None) -> None:
+    def warm(self, url: str, model: str) -> None:
         """What nobody counts."""
         load.replay(url, trace("poisson", qps=WARM_QPS, duration_s=WARM_S, seed=0), self.slo_ns, self.samples, model=model, grace_s=GRACE_S)
 
-    def at(self, qps: float, seed: int, url: str, model: str | None, cpu_s: Callable[[], float]) -> Tried:
+    def at(self, qps: float, seed: int, url: str, model: str, cpu_s: Callable[[], float]) -> Tried:
         """Try a rate; `cpu_s` tells the CPU time that the server has used so far."""
         arrived = trace("poisson", qps=qps, duration_s=self.duration_s, seed=seed)
         used_s = -cpu_s()

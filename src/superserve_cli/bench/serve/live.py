@@ -23,7 +23,9 @@ PEERS: Final = "peers"
 def live(name: str, progress: Progress, quick: bool, folder: Path | None) -> list[Figure]:
     """One of ASKED, `peers`, or `serve`: all of PLAIN and ASKED, and `peers` where their folder is named; raises BadOption."""
     if name == PEERS and folder is None:
-        raise BadOption("bench peers without a folder of other servers", hint="the repository's own are in bench/peers: --peers bench/peers")
+        raise BadOption(
+            "bench peers without a folder of other servers", hint="the repository's own are in bench/peers: --peers bench/peers"
+        )
     figures = [figure for measure in PLAIN.values() for figure in measure(progress)] if name == SERVE else []
     figures += [figure for each, measure in ASKED.items() if name in (each, SERVE) for figure in measure(progress, quick)]
     return figures if folder is None else figures + against_peers(folder, progress, quick)

@@ -50,12 +50,12 @@ QUICK: Final = Effort(attempt_s=1.0, rounds=1, overload_rounds=1, profile_rounds
 
 
 class Arm(NamedTuple):
-    """A server to measure: how to start it at a port, and what its model is called (None: it says so itself)."""
+    """A server to measure: how to start it at a port, and what its model is called."""
 
     name: str
     command: Callable[[int], list[str]]
     env: dict[str, str]
-    model: str | None
+    model: str
 
 
 @dataclass
@@ -99,20 +99,21 @@ def most_accurate(profile: Profile) -> str:
 
 
 def _arms(cache: Path, profile: Path, subnet: str, models: Path, beside: Sequence[Peer], effort: Effort) -> list[Arm]:
-    least_us = profiles.load(str(profile)).plan_ns(subnet, 1) // NS_PER_US
+    measured = profiles.load(str(profile))
+    least_us, name = measured.plan_ns(subnet, 1) // NS_PER_US, str(measured.metadata["supernet"])
 
     def ours(policy: str) -> Callable[[int], list[str]]:
         asked = ("--policy", policy, "--late", "drop", "--slo-ms", effort.slo_ms, "--threads", THREADS)
-        return lambda port: processes.superserve("serve", models, "--profile", profile, *asked, "--port", port, "--quiet")
+        return lambda port: processes.superserve("serve", models, "--profile", profile, *asked, "--port", port, "--no-grpc", "--quiet")
 
     def theirs(peer: Peer) -> Callable[[int], list[str]]:
         said = {"model": models / f"{subnet}.onnx", "threads": THREADS, "max-batch": LARGEST_BATCH, "least-us": least_us}
-        options = [text for name, value in said.items() for text in (f"--{name}", str(value))]
+        options = [text for option, value in said.items() for text in (f"--{option}", str(value))]
         return lambda port: [str(peer.python), str(peer.application), *options, "--port", str(port)]
 
     return [
-        Arm(FIXED, ours(f"fixed:{subnet}"), {}, None),
-        Arm(SLACKFIT, ours("slackfit"), {}, None),
+        Arm(FIXED, ours(f"fixed:{subnet}"), {}, name),
+        Arm(SLACKFIT, ours("slackfit"), {}, name),
         *(Arm(peer.name, theirs(peer), _env(peer), OF_PEERS) for peer in beside),
     ]
 

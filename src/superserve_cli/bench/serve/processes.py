@@ -39,9 +39,7 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running(
-    command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None = None, model: str | None = None
-) -> Iterator[Running]:
+def running(command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None = None, *, model: str) -> Iterator[Running]:
     """A server that answers at `url`; raises Unreachable with the end of its output when it does not come up."""
     token = secrets.token_hex(8)
     with log.open("wb") as output:
@@ -78,7 +76,7 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path, model: str | None) -> None:
+def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path, model: str) -> None:
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
