@@ -8,7 +8,9 @@ if TYPE_CHECKING:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="simulate, decide, actuate, subnetact, start, load, serve, front, handoff, rpc, fidelity or peers.")],
+    name: Annotated[
+        str, typer.Argument(help="simulate, decide, actuate, subnetact, start, load, serve, front, handoff, rpc, fidelity or peers.")
+    ],
     device: Annotated[str, typer.Option(help="Where subnetact runs: cpu, cuda or cuda:N.")] = "cpu",
     plots: Annotated[
         Path | None, typer.Option(help="A folder for subnetact's pictures, memory.svg and latency.svg.", show_default=False)

@@ -169,7 +169,7 @@ class Rounds:
         try:
             with tempfile.TemporaryDirectory(prefix="bench_") as own:
                 env = arm.env | {"HOME": own, "TMPDIR": own, "RAY_TMPDIR": own}  # what a server leaves behind goes with it
-                with processes.running(arm.command(port), url, log, env, arm.model) as server:
+                with processes.running(arm.command(port), url, log, env, model=arm.model) as server:
                     self.load.warm(url, arm.model)
                     work(arm, lambda qps: self.load.at(qps, number, url, arm.model, server.cpu_s))
         except SuperserveError as error:
