@@ -31,9 +31,8 @@ def bench(
 
     simulate: virtual time, memory, SimPy beside it. decide: a decision in the live router. actuate: switching subnets. subnetact:
     switching, latency in place, memory and ONNX, on OFA-ResNet50 too. start: --help. load: requests/s that one process of
-    `replay --target` keeps on schedule. front: the server around a model that
-    takes no time. handoff: a batch to a worker process. rpc: gRPC. fidelity: the live server and its simulation, apart. peers: the live
-    server beside others. serve: all of the live server.
+    `replay --target` keeps on schedule. front: the server around a model that takes no time. handoff: a batch to a worker process.
+    rpc: gRPC. fidelity: the live server and its simulation, apart. peers: the live server beside others. serve: all of the live server.
     """
     from superserve_cli import console
     from superserve_cli.bench import machine

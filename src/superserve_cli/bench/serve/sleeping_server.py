@@ -9,7 +9,8 @@ import sys
 import uvloop
 
 from superserve_cli import policies, profiles
-from superserve_cli.serving.server import Server, Settings, run
+from superserve_cli.serving.server import Server, run
+from superserve_cli.serving.settings import Settings
 from superserve_cli.serving.workers.messages import Order
 
 SEED = 0
