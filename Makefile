@@ -30,7 +30,7 @@ demo: $(READY)
 	$(SUPERSERVE) profile --rounds 30 --out demo/profile.parquet
 	$(SUPERSERVE) replay --trace azure --profile demo/profile.parquet --policy slackfit --workers 1 \
 	    --slo-ms 100 --load 0.4 --duration 30 --out demo/simulated
-	$(SUPERSERVE) serve --profile demo/profile.parquet --policy slackfit --slo-ms 100 --port $(PORT) & server=$$!; \
+	$(SUPERSERVE) serve --profile demo/profile.parquet --policy slackfit --slo-ms 100 --port $(PORT) --grpc-port 0 & server=$$!; \
 	    trap 'kill $$server; wait $$server' EXIT; \
 	    $(SUPERSERVE) replay --trace azure --target http://127.0.0.1:$(PORT) --wait 60 --load 0.4 --duration 30 --out demo/live \
 	        || test $$? = 4

@@ -22,7 +22,7 @@ superserve profile --device "$DEVICE" --rounds 200 --out gpu/profile.parquet
 superserve replay --trace azure --profile gpu/profile.parquet --duration 30 --out gpu/policies
 superserve replay --trace azure --profile gpu/profile.parquet --policy slackfit --workers 1 --load "$LOAD" --duration 20 --slo-ms 100 --out gpu/simulated
 # not through the function above: the signal must reach the server, not a subshell
-$PYTHON -m superserve_cli serve --device "$DEVICE" --profile gpu/profile.parquet --policy slackfit --slo-ms 100 --port "$PORT" &
+$PYTHON -m superserve_cli serve --device "$DEVICE" --profile gpu/profile.parquet --policy slackfit --slo-ms 100 --port "$PORT" --grpc-port 0 &
 server=$!
 trap 'kill $server; wait $server' EXIT
 superserve replay --trace azure --target "http://127.0.0.1:$PORT" --wait 120 --load "$LOAD" --duration 20 --out gpu/live
