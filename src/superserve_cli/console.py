@@ -2,21 +2,32 @@
 
 import json
 import os
+import select
 import sys
+import termios
 import time
+import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # it brings numpy, a third of the start-up time
     from superserve_cli.core import nouns
 
+Pieces = Sequence[tuple[str, str]]
+"""One line: pieces of text, each with a style of STYLES."""
+STYLES = {"": "", "bold": "bold", "dim": "dim", "good": "green", "bad": "bold red", "line": "blue", "bar": "cyan"}
 WIDE_ENOUGH = 120
+PIPED = 80, 24
+"""Columns and rows of what goes to no terminal."""
+EACH_S = 1.0
 REDRAW_S = 0.2
 
 
@@ -101,3 +112,73 @@ def waiting(text: str) -> Iterator[None]:
     """A spinner on stderr while something that cannot be counted goes on."""
     with _stderr().status(escape(text)):
         yield
+
+
+def interactive() -> bool:
+    """Whether somebody looks at stdout in a terminal, which can be drawn anew."""
+    return sys.stdout.isatty()
+
+
+def size() -> tuple[int, int]:
+    """Columns and rows of the terminal that stdout is."""
+    if not sys.stdout.isatty():
+        return int(os.environ.get("COLUMNS") or PIPED[0]), PIPED[1]
+    return _stdout().size
+
+
+def lines(drawn: Sequence[Pieces]) -> None:
+    """Lines with styles on stdout."""
+    _stdout().print(_text(drawn), soft_wrap=True)
+
+
+def _text(drawn: Sequence[Pieces]) -> Text:
+    text = Text(no_wrap=True)
+    for i, line in enumerate(drawn):
+        text.append("\n" if i else "")
+        for piece, style in line:
+            text.append(piece, STYLES[style])
+    return text
+
+
+class Screen:
+    """The whole terminal, which is drawn anew each second."""
+
+    def __init__(self, live: Live, keyboard: int | None) -> None:
+        self._live = live
+        self._keyboard = keyboard
+
+    def show(self, drawn: Sequence[Pieces]) -> bool:
+        """Draw, and say a second later whether to go on: false, and at once, when q was pressed."""
+        self._live.update(_text(drawn), refresh=True)
+        end = time.monotonic() + EACH_S
+        while (left := end - time.monotonic()) > 0:
+            if self._keyboard is None:
+                time.sleep(left)
+            elif select.select([self._keyboard], [], [], left)[0] and (pressed := os.read(self._keyboard, 64)):
+                if b"q" in pressed.lower():
+                    return False
+            else:
+                time.sleep(max(0.0, end - time.monotonic()))
+        return True
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """Take the terminal over, and give it back as it was."""
+    with _keys() as keyboard, Live(console=_stdout(), screen=True, auto_refresh=False) as live:
+        yield Screen(live, keyboard)
+
+
+@contextmanager
+def _keys() -> Iterator[int | None]:
+    """The keyboard, each key as it is pressed and unseen; None where there is none."""
+    if not sys.stdin.isatty():
+        yield None
+        return
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    try:
+        tty.setcbreak(keyboard)
+        yield keyboard
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_the_first_line_says_what_is_served_where(server: Served) -> None:
     where = f"http://127.0.0.1:{server.port} and grpc://127.0.0.1:{server.grpc_port}"
     assert server.line == f"serving conv-glyphs on {where} (slackfit, shed, 1 worker, SLO 2000 ms)\n"
     assert server.ask("GET", "/v2/health/ready")[0] == 200
+
+
+def test_the_page_and_what_it_shows_come_from_the_server_itself(server: Served) -> None:
+    status, headers, body = server.ask("GET", "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert body.startswith(b"<!doctype html>")
+    end = time.monotonic() + SLOW
+    while not (live := json.loads(server.ask("GET", "/live")[2]))["samples"]:
+        assert time.monotonic() < end
+    assert live["serving"]["model"] == "conv-glyphs"
 
 
 def test_the_metadata_say_what_a_load_generator_needs(server: Served, front: list[str]) -> None:

@@ -198,7 +198,8 @@ def test_tensors_that_the_model_does_not_take_are_refused_and_the_server_goes_on
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
+        ("POST", "/", 405),
         ("GET", "/v2/models/other", 404),
         ("POST", "/v2/models/other/infer", 404),
         ("POST", "/v2/models/net/versions/2/infer", 404),

@@ -232,7 +232,9 @@ def test_keys_are_swapped_too_and_health_needs_none(world: World, caplog: pytest
         old, new = f"Authorization: Bearer {KEY}", f"Authorization: Bearer next-{KEY}"
         assert (await client.infer())[0] == 401
         assert (await client.ask("GET", "/metrics"))[0] == 401
+        assert (await client.ask("GET", "/live"))[0] == 401
         assert (await client.ask("GET", "/v2/health/live"))[0] == 200
+        assert (await client.ask("POST", "/"))[0] == 405  # it is open, and only to be looked at
         assert (await client.ask("GET", "/v2/health/ready"))[0] == 200
         assert (await client.ask("POST", INFER, QUESTION, old))[0] == 200
         world.keys = Keys([f"next-{KEY}"])

@@ -12,6 +12,7 @@ VERBS = (
     "profile",
     "trace",
     "serve",
+    "top",
     "replay",
     "conformance",
     "report",

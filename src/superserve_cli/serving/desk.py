@@ -3,11 +3,13 @@
 Answers are plain dicts in the protocol's own words, of which either door makes its messages. What cannot be had is a Refusal.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from superserve_cli import __version__
 from superserve_cli.serving import logging_settings
+from superserve_cli.serving.history import History
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.protocol import InferRequest, InferResponse
 from superserve_cli.serving.refusals import Busy, Missing, Refusal, Unsupported
@@ -106,6 +108,8 @@ class Desk:
 
     def __init__(self, metrics: Metrics, local: bool = True) -> None:
         self.metrics = metrics
+        self.history = History(metrics)
+        self.started_unix_s = time.time()
         self.models: dict[str, Served] = {}
         self.regions = Regions(allowed=local)
         self.most_body_bytes = MOST_BODY_BYTES

@@ -30,8 +30,8 @@ BACKLOG: Final = 4096
 SLOW_STEP_S: Final = 1.0
 OTHER_FILES: Final = 256
 """Open files that are no connections of clients."""
-OPEN_PATHS: Final = frozenset(("/v2/health/live", "/v2/health/ready"))
-"""What may be asked without a key: those who only watch over a server have none."""
+OPEN_PATHS: Final = frozenset(("/v2/health/live", "/v2/health/ready", "/"))
+"""What may be asked without a key: those who only watch over a server have none, and the page asks for it."""
 
 
 class Doors:

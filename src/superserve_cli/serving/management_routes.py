@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from superserve_cli.serving import live, page
 from superserve_cli.serving.answers import content, refuse, send
 from superserve_cli.serving.desk import Desk
 from superserve_cli.serving.exchange import Exchange
@@ -90,6 +91,8 @@ REGION: Final = "(?:/region/([^/]+))"
 PATHS: Final[tuple[tuple[re.Pattern[str], Mapping[str, Answer]], ...]] = tuple(
     (re.compile(path), methods)
     for path, methods in (
+        ("/", {"GET": page.answer}),
+        (r"/live(?:/(\d+))?", {"GET": live.answer}),
         ("/v2/repository/index", {"POST": _index}),
         ("/v2/repository/models/([^/]+)/load", {"POST": _load}),
         ("/v2/repository/models/([^/]+)/unload", {"POST": _unload}),

@@ -62,6 +62,17 @@ class Histogram:
         return self._total
 
     @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds, of all counts but the last."""
+        return self._bounds
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many values were counted within each bound, and beyond the last."""
+        self._sort()
+        return tuple(self._counts)
+
+    @property
     def count(self) -> int:
         """How many values were counted."""
         return sum(self._counts) + len(self._kept)
@@ -91,6 +102,8 @@ class Metrics(Collector):
         self.cells: Mapping[tuple[str, int], float] = {}
         self.depth: Callable[[], int] = int
         self.live: Callable[[], int] = int
+        self.pending: Callable[[], int] = int
+        self.oldest_s: Callable[[], float] = float
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -116,6 +129,7 @@ class Metrics(Collector):
         yield self.accuracy.family("superserve_accuracy_served", "Profiled accuracy of the subnet that answered, by request")
         yield self.profile_error.family("superserve_profile_error_ratio", "Observed time of inference / planned latency, by batch")
         yield GaugeMetricFamily("superserve_queue_depth", "Requests that wait", value=self.depth())
+        yield GaugeMetricFamily("superserve_pending_requests", "Requests that have no answer yet", value=self.pending())
         yield GaugeMetricFamily("superserve_live_workers", "Workers that are up", value=self.live())
         yield self._drift()
         yield from self.workers.families()

@@ -110,6 +110,8 @@ class Router:
         self.closed = False
         metrics.depth = lambda: engine.depth
         metrics.live = lambda: engine.live
+        metrics.pending = lambda: self.pending
+        metrics.oldest_s = lambda: self.oldest_s
         self._guard: DriftGuard | None = None
         self._guarded_since_ns = 0
         if drift_guard:

@@ -5,12 +5,14 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from prometheus_client import ProcessCollector
 
+from superserve_cli.core.nouns import NS_PER_S
 from superserve_cli.core.outcomes import Outcomes
 from superserve_cli.engine.recording import Recorder, Recording
 from superserve_cli.errors import BadOption
@@ -66,6 +68,12 @@ class Server:
     async def listen(self) -> None:
         """Take the ports; health is answered from now on. Raises Unreachable."""
         await self._doors.listen()
+        self._sample()
+
+    def _sample(self) -> None:
+        """Have the last second in the history, each second."""
+        self._desk.history.sample(self._clock.now_ns(), time.time())
+        self._clock.call_later(NS_PER_S, self._sample)
 
     async def start(self) -> None:
         """Start the workers, have them warm up, and serve; raises what hinders them."""
@@ -90,6 +98,8 @@ class Server:
             router.statistics = before.statistics  # they count since the start of the server
         self._current = generation
         self._metrics.depth = lambda: sum(one.engine.depth for one in self._generations)
+        self._metrics.pending = lambda: self.pending
+        self._metrics.oldest_s = lambda: max(one.oldest_s for one in self._generations)
         self._desk.most_body_bytes = self._doors.site.most_body_bytes = min(MOST_BODY_BYTES, self._room.most, generation.most_body_bytes)
         generation.tell(self._model)
         for reason in mismatches(generation.settings.profile, generation.hellos[0]):
@@ -238,7 +248,7 @@ class Server:
         profile = str(settings.profile.metadata.get("hash") or "")
         return Vital(
             connections=len(self._doors.site.connections),
-            oldest_s=max((generation.oldest_s for generation in self._generations), default=0.0),
+            oldest_s=self._metrics.oldest_s(),
             pending_bytes=self._room.held,
             swaps=self._swapper.counts,
             pids=self._current.pids,

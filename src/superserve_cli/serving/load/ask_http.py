@@ -17,7 +17,7 @@ LOCKED: Final = (401, 403)
 
 def find(place: Place, model: str | None, access: Access) -> Target:
     """The model that a URL names (or the only one that the server has); raises Unreachable, Unknown and BadOption."""
-    ask = _Asker(place, access)
+    ask = Asker(place, access)
     _must_be_ready(place, *ask("/v2/health/ready"))
     server = _server(ask)
     name = model or place.model or only_model(place, _models(ask))
@@ -36,7 +36,7 @@ def find(place: Place, model: str | None, access: Access) -> Target:
     )
 
 
-class _Asker:
+class Asker:
     """Status and JSON (None when it is none) of single calls; `address` is the numeric one that answered."""
 
     def __init__(self, place: Place, access: Access) -> None:
@@ -46,6 +46,7 @@ class _Asker:
         self._headers = {"Accept": "application/json", **access.headers}
 
     def __call__(self, path: str, method: str = "GET") -> tuple[int, Any]:
+        """Make one; raises Unreachable when nothing answers, or something that is no HTTP server."""
         connection = self._connection()
         try:
             connection.connect()
@@ -86,7 +87,7 @@ def _must_be_ready(place: Place, status: int, said: Any) -> None:
         raise Unreachable(f"the server at {place} is not ready (status {status})", hint="wait until /v2/health/ready answers 200")
 
 
-def _server(ask: _Asker) -> dict[str, Any]:
+def _server(ask: Asker) -> dict[str, Any]:
     """The server's metadata; the specification has it at `/v2/`, most servers at `/v2`."""
     status, said = ask("/v2")
     if status in LOCKED:
@@ -105,7 +106,7 @@ def _locked(place: Place, status: int) -> Unreachable:
     return Unreachable(f"the server at {place} does not let us in (status {status})", hint="give its key: --api-key or SUPERSERVE_API_KEY")
 
 
-def _models(ask: _Asker) -> list[str]:
+def _models(ask: Asker) -> list[str]:
     """The names that a server lists: by the model repository extension, or as KServe does."""
     status, index = ask("/v2/repository/index", "POST")
     if status == OK and isinstance(index, list):
@@ -115,7 +116,7 @@ def _models(ask: _Asker) -> list[str]:
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
-def _metadata(ask: _Asker, path: str, name: str) -> dict[str, Any]:
+def _metadata(ask: Asker, path: str, name: str) -> dict[str, Any]:
     status, said = ask(path)
     if status == OK and isinstance(said, dict) and isinstance(said.get("inputs"), list):
         return said

@@ -83,20 +83,20 @@ OPEN: Final = Access()
 """Neither key nor certificates of one's own."""
 
 
-def parse(target: str) -> Place:
-    """A URL taken apart; raises BadOption for what is no URL of these schemes."""
+def parse(target: str, called: str = "--target ") -> Place:
+    """A URL taken apart; raises BadOption for what is no URL of these schemes, `called` so."""
     try:
         url = urlsplit(target)
         port = url.port
     except ValueError as error:
-        raise BadOption(f"--target {target} is no URL: {error}", hint=WRITE) from None
+        raise BadOption(f"{called}{target} is no URL: {error}", hint=WRITE) from None
     if url.scheme not in SCHEMES or not url.hostname or url.query or url.fragment:
-        raise BadOption(f"--target {target} is no http or grpc URL", hint=WRITE)
+        raise BadOption(f"{called}{target} is no http or grpc URL", hint=WRITE)
     rpc, tls = url.scheme.startswith("grpc"), url.scheme.endswith("s")
     if rpc and port is None:
-        raise BadOption(f"--target {target} names no port, and gRPC has no usual one", hint=WRITE)
+        raise BadOption(f"{called}{target} names no port, and gRPC has no usual one", hint=WRITE)
     found = (RPC_PATH if rpc else HTTP_PATH).fullmatch(url.path)
     if found is None:
-        raise BadOption(f"--target {target} has more behind the model's name and version", hint=WRITE)
+        raise BadOption(f"{called}{target} has more behind the model's name and version", hint=WRITE)
     prefix, model, version = (part or "" for part in found.groups())
     return Place(url.hostname, port or (443 if tls else 80), tls, prefix, unquote(model), unquote(version), rpc)

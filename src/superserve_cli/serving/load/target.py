@@ -20,7 +20,7 @@ KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "hardware": dict,
 }
 """What our own server says of its model; in another's words the same names may mean something else."""
-START: Final = "start one with `superserve serve`, or check --target"
+START: Final = "start one with `superserve serve`, or check the URL"
 NAME_ONE: Final = "name one: --target http://HOST:PORT/v2/models/NAME or grpc://HOST:PORT/NAME"
 
 
