@@ -5,6 +5,7 @@ The library has a thread of its own that waits for the sockets; it runs no Pytho
 
 import asyncio
 import errno
+import logging
 import socket
 from typing import Final
 
@@ -13,10 +14,13 @@ import grpc.aio
 
 from superserve_cli.errors import Unreachable
 from superserve_cli.serving.desk import Desk
-from superserve_cli.serving.rpc import reflection
+from superserve_cli.serving.logs import Event
+from superserve_cli.serving.rpc import hostile, reflection
 from superserve_cli.serving.rpc.door import Allowed
 from superserve_cli.serving.rpc.health import Health
 from superserve_cli.serving.rpc.service import Service
+
+log = logging.getLogger("superserve.grpc")
 
 MOST_CALLS_OF_ONE: Final = 4096
 """Calls of one connection at a time; its client keeps the others back."""
@@ -29,6 +33,8 @@ LEAST_PING_MS: Final = 10_000
 IDLE_MS: Final = 600_000
 """How long a connection may stay without a call."""
 HANDSHAKE_MS: Final = 10_000
+LOOK_S: Final = 0.2
+"""How often is looked whether the library's server has ended of a client's bytes: there is no way to be told."""
 
 
 class Rpc:
@@ -46,16 +52,20 @@ class Rpc:
         allowed: Allowed | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
+        hostile.quieten()
         self._draining = asyncio.Event()
         self._service = Service(desk, allowed)
         health = Health(lambda: desk.ready, self._draining)
-        self._server = grpc.aio.server(
-            handlers=(self._service.handler(), health.handler(), *reflection.handlers(allowed)),
-            options=_options(desk.most_body_bytes, most_connections),
-            maximum_concurrent_rpcs=most_calls,
-        )
+        self._handlers = self._service.handler(), health.handler(), *reflection.handlers(allowed)
+        self._options = _options(desk.most_body_bytes, most_connections)
+        self._most_calls = most_calls
         self._credentials = credentials
+        self._server = self._made()
         self._stopping: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def _made(self) -> grpc.aio.Server:
+        return grpc.aio.server(handlers=self._handlers, options=self._options, maximum_concurrent_rpcs=self._most_calls)
 
     async def listen(self, host: str, port: int) -> int:
         """Take a port (0: any) and answer from now on; the port. Raises Unreachable."""
@@ -66,6 +76,7 @@ class Rpc:
         except (OSError, RuntimeError) as error:
             raise Unreachable(f"cannot listen on {host}:{port} for gRPC: {_why(error)}", hint=HINT) from error
         await self._server.start()
+        self._watching = asyncio.create_task(self._watch(f"{address.rpartition(':')[0]}:{taken}"))
         return taken
 
     def _bind(self, address: str) -> int:
@@ -73,8 +84,22 @@ class Rpc:
         port: int = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
         return port
 
+    async def _watch(self, address: str) -> None:
+        """Put another server in the place of one that has ended of a client's bytes, and its calls with it."""
+        running = True
+        while running:
+            try:
+                running = await self._server.wait_for_termination(LOOK_S)
+            except UnicodeDecodeError as error:
+                log.warning(Event("grpc_restart", reason=error))
+                await self._server.stop(None)
+                self._server = self._made()
+                self._bind(address)
+                await self._server.start()
+
     def drain(self, within_s: float) -> None:
         """Take no more calls; those that are there may still have their answers, for so long."""
+        self._end_watch()
         self._draining.set()
         self._service.drain()
         self._stopping = asyncio.create_task(self._server.stop(within_s))
@@ -86,7 +111,12 @@ class Rpc:
 
     async def stop(self) -> None:
         """End what calls are left."""
+        self._end_watch()
         await self._server.stop(None)
+
+    def _end_watch(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
 
 
 HINT: Final = "choose another --grpc-port (0 picks a free one), or --no-grpc"
