@@ -3,6 +3,7 @@
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ def sleep_exactly(seconds: float) -> None:
         time.sleep(seconds - AWAKE_S)
     while time.monotonic_ns() < until_ns:
         pass
+
+
+def slowed_by(path: Path) -> Callable[[float], None]:
+    """A sleep that lasts as many times as long as a file says, as long as it is there."""
+    return lambda seconds: sleep_exactly(seconds * (float(path.read_text()) if path.exists() else 1.0))
 
 
 class SleepWorker:
@@ -142,9 +148,14 @@ class SleepLink:
 
 
 def make(
-    profile: str, shape: Sequence[int], name: str = "sleeper", begin_s: float = 0.0, seed: int | None = None
+    profile: str, shape: Sequence[int], name: str = "sleeper", begin_s: float = 0.0, seed: int | None = None, slow: str | None = None
 ) -> tuple[SleepWorker, Model]:
-    """A sleeper that pretends to hold the subnets of a profile file; one that takes time to begin takes the next batch meanwhile."""
+    """A sleeper that pretends to hold the subnets of a profile file.
+
+    One that takes time to begin takes the next batch meanwhile; one that does not takes what the profile's quantiles say if it has a
+    `seed`, and that times what the file `slow` says.
+    """
     measured = load(profile)
-    worker = OverlappingSleeper(measured, begin_s) if begin_s else SleepWorker(measured, seed=seed)
+    sleep = sleep_exactly if slow is None else slowed_by(Path(slow))
+    worker = OverlappingSleeper(measured, begin_s) if begin_s else SleepWorker(measured, sleep, seed)
     return worker, Model(name, "none", tuple(shape), CLASSES)
