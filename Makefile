@@ -6,7 +6,7 @@ SUPERSERVE := $(BIN)/superserve
 PORT ?= 8321
 READY := $(VENV)/ready
 
-.PHONY: test clients demo check bench bench-peers gpu docs reproduction format clean
+.PHONY: test clients demo check bench bench-peers chaos gpu docs reproduction format clean
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -49,6 +49,12 @@ bench: $(READY)
 # Our server beside MLServer, Ray Serve, LitServe and Triton, each in a virtual environment of its own: see bench/peers/README.md.
 bench-peers: $(READY)
 	$(SUPERSERVE) bench peers --peers bench/peers
+
+# What becomes of requests while processes are killed, stopped, slowed, flooded and lied to, and its page: some eight minutes.
+chaos: $(READY)
+	mkdir -p runs
+	$(SUPERSERVE) bench faults --json > runs/faults.json
+	$(BIN)/python docs/make_faults.py runs/faults.json
 
 # Runs with the machine's own python3 and packages, without a virtual environment: a GPU machine has its own build of torch.
 gpu:

@@ -54,7 +54,7 @@ def test_a_server_around_a_model_that_takes_no_time_is_measured_from_outside() -
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", "simulat"]) == 2
     assert "did you mean simulate" in capsys.readouterr().err
-    assert {*bench.BENCHMARKS, bench.SUBNETACT, *bench.OF_SERVER, bench.HEADLINE} == {
+    assert {*bench.BENCHMARKS, bench.SUBNETACT, *bench.OF_SERVER, bench.HEADLINE, bench.FAULTS} == {
         "simulate",
         "decide",
         "actuate",
@@ -68,4 +68,5 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
         "peers",
         "load",
         "headline",
+        "faults",
     }

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from superserve_cli.core import provenance
+
+NEARLY_ONE: Final = 0.99
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Figure:
 
 
 def number(value: float) -> str:
-    """A number to three digits, with thousands separated."""
+    """A number to three digits, with thousands separated; a share near one keeps its nines."""
+    if NEARLY_ONE < value < 1:
+        return f"{value:.5f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 def bench(
     name: Annotated[
         str,
-        typer.Argument(help="simulate, decide, actuate, subnetact, start, load, serve, front, handoff, rpc, fidelity, peers or headline."),
+        typer.Argument(
+            help="simulate, decide, actuate, subnetact, start, load, serve, front, handoff, rpc, fidelity, peers, headline or faults."
+        ),
     ],
     device: Annotated[str, typer.Option(help="Where subnetact and headline run: cpu, cuda or cuda:N.")] = "cpu",
     plots: Annotated[
@@ -24,7 +26,7 @@ def bench(
         typer.Option(help="Measure other servers beside ours too (serve, peers): bench/peers of the repository.", show_default=False),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Measure so little that only errors mean anything (serve, fidelity, peers, headline).")
+        bool, typer.Option("--quick", help="Measure so little that only errors mean anything (serve, fidelity, peers, headline, faults).")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="A folder for headline's profile (default: runs/headline).", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -35,7 +37,8 @@ def bench(
     switching, latency in place, memory and ONNX, on OFA-ResNet50 too. start: --help. load: requests/s that one process of `replay
     --target` keeps on schedule. front: the server around a model that takes no time. handoff: a batch to a worker process. rpc: a
     request over gRPC. fidelity: the live server and its simulation, apart. peers: the live server beside others. serve: all of the
-    live server. headline: OFA-ResNet50 under the paper's bursts.
+    live server. headline: OFA-ResNet50 under the paper's bursts. faults: what becomes of requests
+    while workers and routers are killed, stopped, slowed, flooded and lied to.
     """
     from superserve_cli import console
     from superserve_cli.bench import machine
@@ -44,7 +47,8 @@ def bench(
     _refuse(name, given | {"--peers": peers is not None, "--quick": quick, "--out": out is not None})
     figures = _headline(device, out, quick) if name == HEADLINE else _measured(name, device, plots, threads, peers, quick)
     if json:
-        console.as_json({figure.key: figure.value for figure in figures} | {"machine": machine()})
+        values = {figure.key: figure.value for figure in figures}
+        console.as_json(values | {"machine": machine(), "rows": {figure.key: figure.row() for figure in figures}})
     else:
         where = machine()
         caption = f"{where['processor']}, {where['cores']} cores, Python {where['python']}"
@@ -72,6 +76,7 @@ def _refuse(name: str, given: dict[str, bool]) -> None:
         bench.HEADLINE: ("--device", "--out", "--quick"),
         bench.SERVE: ("--peers", "--quick"),
         bench.PEERS: ("--peers", "--quick"),
+        bench.FAULTS: ("--quick",),
     }
     takes |= {each: ("--quick",) for each in bench.OF_SERVER if each not in takes}
     if name not in takes:
@@ -83,7 +88,9 @@ def _refuse(name: str, given: dict[str, bool]) -> None:
 def _measured(name: str, device: str, plots: Path | None, threads: int | None, peers: Path | None, quick: bool) -> "list[Figure]":
     from superserve_cli import bench, console
 
-    with console.progress(f"bench {name}", quiet=name in bench.OF_SERVER) as progress:
+    with console.progress(f"bench {name}", quiet=name in (*bench.OF_SERVER, bench.FAULTS)) as progress:
+        if name == bench.FAULTS:
+            return bench.faults(progress, quick)
         if name in bench.OF_SERVER:
             return bench.live(name, progress, quick, peers)
         if name != bench.SUBNETACT:
