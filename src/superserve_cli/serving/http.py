@@ -348,13 +348,12 @@ class Connection(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Write the answers that nothing stands before."""
         pipeline = self._pipeline
-        if not pipeline or not pipeline[0].answered:
+        if not pipeline or (answer := pipeline[0].answer) is None:
             return
-        first = pipeline.popleft()
-        answer, closes = first.take_answer(), first.closes
-        while pipeline and pipeline[0].answered and not closes:
-            closes = pipeline[0].closes
-            answer += pipeline.popleft().take_answer()
+        closes = pipeline.popleft().closes
+        while pipeline and not closes and (more := pipeline[0].answer) is not None:
+            closes = pipeline.popleft().closes
+            answer += more
         if self._transport is None:
             return
         self._transport.write(answer)
