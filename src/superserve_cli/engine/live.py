@@ -1,6 +1,7 @@
 """The engine as a live router holds it: events in, dispatches and drops out; it never reads a clock, sleeps or touches a device."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from superserve_cli.core.nouns import Request, Subnet, new
@@ -46,7 +47,8 @@ class Engine:
     """EDF queues, idle workers and decision tables of one policy on one profile of served subnets.
 
     No worker is idle until `restore` is called for it. After every event call `decide` with the event's time until it answers None
-    or Wait. A worker answers its batches in the order in which it was given them; one that is free before may be given the next.
+    or Wait, or no worker is `idle`. A worker answers its batches in the order in which it was given them; one that is free before may
+    be given the next.
 
     A worker that is slower than its profile is planned with all latencies multiplied by its scale: of the idle workers the least
     slowed comes first, then the lowest index. A head that is too late for a slowed worker, but not for a less slowed one that is
@@ -65,6 +67,8 @@ class Engine:
         self._places = Places(profile, workers, self._classes.tables)
         self._queues, self._depth = self._places.queues, self._places.depth
         self._idle: steps.Heaps = [[]]
+        self.idle: Sequence[tuple[int, int]] = self._idle[IDLE]
+        """The idle workers: where there is none, no decision can come to anything."""
         self._running: dict[int, deque[list[Request]]] = {}
         self._live: set[int] = set()
         self._scale = [AS_PLANNED] * workers

@@ -304,4 +304,6 @@ def _joined(head: Mapping[str, Any], raw: list[bytes]) -> tuple[bytes, int | Non
         text = orjson.dumps(head)
     except TypeError:
         text = _ENCODER.encode(head).encode()
-    return (b"".join([text, *raw]), len(text)) if raw else (text, None)
+    if not raw:
+        return text, None
+    return (text + raw[0] if len(raw) == 1 else b"".join([text, *raw])), len(text)

@@ -272,9 +272,10 @@ class Router:
     # what follows from either
 
     def _decide(self, now_ns: int) -> None:
-        while True:
+        engine = self._engine
+        while engine.idle:
             begun = time.perf_counter_ns()  # for the metric alone: no decision sees it
-            step = self._engine.decide(now_ns + self.overhead_ns)
+            step = engine.decide(now_ns + self.overhead_ns)
             if step is None:
                 return
             self.metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)

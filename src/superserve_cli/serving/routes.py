@@ -107,14 +107,15 @@ class Routes:
     def __call__(self, exchange: Exchange) -> None:
         """Answer an exchange, or leave it with its model."""
         try:
-            self._answer(exchange)
+            if (meaning := exchange.head.meaning) is not None:
+                self._infer(exchange, meaning)
+            else:
+                self._answer(exchange)
         except Refusal as refusal:
             refuse(exchange, refusal)
 
     def _answer(self, exchange: Exchange) -> None:
-        if (meaning := exchange.head.meaning) is not None:
-            self._infer(exchange, meaning)
-        elif (fixed := self._fixed.get(exchange.path)) is not None:
+        if (fixed := self._fixed.get(exchange.path)) is not None:
             if allowed(exchange, (fixed[0],)):
                 fixed[1](exchange)
         elif (place := _place(exchange.path)) is not None:
