@@ -10,6 +10,8 @@ Subnet = str
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+new: Final = tuple.__new__
+"""Makes a NamedTuple of all its values in half the time that calling it takes: for those of which every request has one."""
 
 
 def ms_to_ns(milliseconds: float) -> int:

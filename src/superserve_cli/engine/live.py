@@ -1,9 +1,10 @@
 """The engine as a live router holds it: events in, dispatches and drops out; it never reads a clock, sleeps or touches a device."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from superserve_cli.core.nouns import Request, Subnet
+from superserve_cli.core.nouns import Request, Subnet, new
 from superserve_cli.engine import steps
 from superserve_cli.engine.places import Places
 from superserve_cli.engine.scaled import AS_PLANNED
@@ -46,7 +47,8 @@ class Engine:
     """EDF queues, idle workers and decision tables of one policy on one profile of served subnets.
 
     No worker is idle until `restore` is called for it. After every event call `decide` with the event's time until it answers None
-    or Wait. A worker answers its batches in the order in which it was given them; one that is free before may be given the next.
+    or Wait, or no worker is `idle`. A worker answers its batches in the order in which it was given them; one that is free before may
+    be given the next.
 
     A worker that is slower than its profile is planned with all latencies multiplied by its scale: of the idle workers the least
     slowed comes first, then the lowest index. A head that is too late for a slowed worker, but not for a less slowed one that is
@@ -65,6 +67,8 @@ class Engine:
         self._places = Places(profile, workers, self._classes.tables)
         self._queues, self._depth = self._places.queues, self._places.depth
         self._idle: steps.Heaps = [[]]
+        self.idle: Sequence[tuple[int, int]] = self._idle[IDLE]
+        """The idle workers: where there is none, no decision can come to anything."""
         self._running: dict[int, deque[list[Request]]] = {}
         self._live: set[int] = set()
         self._scale = [AS_PLANNED] * workers
@@ -77,6 +81,8 @@ class Engine:
         self._rows: dict[int, int] = {}
         self._requests = steps.Requests(self._deadline_ns, self._kind, self._rows)
         self._batch = [0] * profile.largest
+        self.largest = profile.largest
+        """The most rows that a request may have."""
         self._least_ns: dict[tuple[int, int], int] = {}
 
     @property
@@ -93,11 +99,6 @@ class Engine:
     def live(self) -> int:
         """How many workers there are, idle or busy."""
         return len(self._live)
-
-    @property
-    def largest(self) -> int:
-        """The most rows that a request may have."""
-        return len(self._batch)
 
     @property
     def least_plan_ns(self) -> int:
@@ -157,7 +158,8 @@ class Engine:
         worker = steps.pop(self._idle, IDLE)
         self._running.setdefault(worker, deque()).append(batch)
         subnet = self._classes.subnet(cell)
-        return Dispatch(worker, subnet, self._classes.profile.accuracy(subnet), rows, batch, self._classes.tables.plan_ns[cell])
+        classes = self._classes
+        return new(Dispatch, (worker, subnet, classes.profile.accuracy(subnet), rows, batch, classes.tables.plan_ns[cell]))
 
     def _forget(self, id: int) -> Request:
         del self._deadline_ns[id], self._kind[id], self._rows[id]
@@ -249,6 +251,7 @@ class Engine:
         """
         waiting = [self._forget(id) for id in list(self._waiting)]
         self._classes, self._late, self._batch, self._least_ns = other._classes, other._late, other._batch, other._least_ns
+        self.largest = other.largest
         self._places, self._queues, self._depth = other._places, other._queues, other._depth
         tables = self._places.scaled(self._scale)
         self._tables, self._best = [tables[scale] for scale in self._scale], self._places.tables

@@ -164,7 +164,7 @@ class Desk:
 
     def model(self, name: str, version: str = "") -> Served:
         """The model of a name, which must have the version (if any); raises Busy while the server starts, Missing."""
-        found = self._known(name, "Request for unknown model")
+        found = self.models.get(name) or self._known(name, "Request for unknown model")
         if version and version not in found.versions:
             raise Missing(f"the model {name!r} has no version {version!r}; its versions are {listed(found.versions)}")
         return found

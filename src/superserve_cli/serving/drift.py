@@ -17,7 +17,7 @@ from math import ceil
 from statistics import median
 from typing import Final, NamedTuple
 
-from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, Subnet
+from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, Subnet, new
 from superserve_cli.engine.scaled import AS_PLANNED
 from superserve_cli.profiles import Profile
 from superserve_cli.profiles.profile import LEVELS
@@ -127,7 +127,7 @@ class DriftGuard:
         sizes = self._profile.batch_sizes
         size = sizes[bisect_left(sizes, rows)]
         median_ns, plan_ns = self._expected_ns[subnet, size]
-        ratios, whole = Ratios(took_ns / median_ns, took_ns / plan_ns), rows == size
+        ratios, whole = new(Ratios, (took_ns / median_ns, took_ns / plan_ns)), rows == size
         if whole:
             known = self.cells.get((subnet, size), ratios.to_median)
             self.cells[subnet, size] = known + CELL_WEIGHT * (ratios.to_median - known)

@@ -1,7 +1,7 @@
 """One HTTP request and the place for its answer, as handlers see them; the bytes come and go elsewhere (`http`)."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -30,22 +30,35 @@ class Connection(Protocol):
 class Exchange:
     """A request and the place for its answer. Its `headers` are shared with others, and not to be changed."""
 
-    __slots__ = ("_answer", "_connection", "body", "closes", "headers", "method", "on_gone", "path")
+    __slots__ = ("_connection", "answer", "body", "closes", "head", "on_gone")
 
     def __init__(self, connection: Connection, head: Head = NO_HEAD) -> None:
         self._connection = connection
-        self._answer: bytes | None = None
-        self.method = head.method
-        self.path = head.path
-        self.headers = head.headers
+        self.answer: bytes | None = None
+        self.head = head
         self.closes = head.closes
         self.body: Body = b""
         self.on_gone: Callable[[], None] | None = None
 
     @property
+    def method(self) -> str:
+        """What is to be done, in upper case."""
+        return self.head.method
+
+    @property
+    def path(self) -> str:
+        """Where, without the query."""
+        return self.head.path
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """By name in lower case."""
+        return self.head.headers
+
+    @property
     def answered(self) -> bool:
         """Whether it has its answer."""
-        return self._answer is not None
+        return self.answer is not None
 
     def respond(self, status: int, body: bytes, content_type: str = JSON, headers: str = "") -> None:
         """Answer; `headers` are whole lines, each with its line end. An answer to a client that is gone goes nowhere."""
@@ -55,14 +68,9 @@ class Exchange:
         if self.closes:
             headers += "Connection: close\r\n"
         head = f"{_HEADS[status]}{content_type}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
-        self._answer = head if self.method == "HEAD" else head + body
+        self.answer = head if self.head.method == "HEAD" else head + body
         self._connection.flush()
 
     def fail(self, status: int, message: str, headers: str = "") -> None:
         """Answer with the one shape that all errors have: {"error": message}."""
         self.respond(status, json.dumps({"error": message}).encode(), JSON, headers)
-
-    def take_answer(self) -> bytes:
-        """The bytes of its answer, for the connection to write."""
-        assert self._answer is not None
-        return self._answer

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
@@ -15,9 +15,12 @@ class NotHttp(Exception):
     """These bytes are no request of HTTP/1.1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
-    """What a head says; names of headers are in lower case, the query of the target is left out. `length` is the body's, or CHUNKED."""
+    """What a head says; names of headers are in lower case, the query of the target is left out. `length` is the body's, or CHUNKED.
+
+    `meaning` is for whoever handles the request to keep what it made of the head: the same one comes again and again.
+    """
 
     method: str
     path: str
@@ -25,6 +28,7 @@ class Head:
     length: int
     closes: bool
     expects_continue: bool
+    meaning: Any = None
 
 
 class HeadReader:

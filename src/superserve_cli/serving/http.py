@@ -44,6 +44,7 @@ LINGER_S: Final = 1.0
 """How long a refused upload is read and thrown away, so that its sender can read why before the connection closes."""
 HEAD_END: Final = b"\r\n\r\n"
 LINE_ENDS: Final = b"\r\n"
+LAST_LINE_END: Final = max(LINE_ENDS)
 
 
 Handler = Callable[[Exchange], None]
@@ -179,9 +180,9 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(busy.status, str(busy), f"Retry-After: {busy.retry_after_s}\r\n")
         if self._partial or self._exchange is not None:
             self._incomplete_since_s = self._incomplete_since_s or time.monotonic()
-        if self._whole:
+        if self._whole or len(self._pipeline) >= MOST_PIPELINED:
             self._go_on()
-        self._pause()
+            self._pause()
 
     def pause_writing(self) -> None:
         """The client reads slower than it asks: it shall not ask for more."""
@@ -208,8 +209,8 @@ class Connection(asyncio.BufferedProtocol):
         received = self._site.received
         if self._partial:
             return self._read_on(at, end)
-        while at < end and received[at] in LINE_ENDS:  # clients of old sent some more behind a body
-            at += 1
+        if received[at] <= LAST_LINE_END:  # clients of old sent some more behind a body
+            at = end - len(received[at:end].lstrip(LINE_ENDS))
         stop = received.find(HEAD_END, at, end) + len(HEAD_END)
         if stop < len(HEAD_END):
             return self._read_on(at, end)
@@ -347,13 +348,12 @@ class Connection(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Write the answers that nothing stands before."""
         pipeline = self._pipeline
-        if not pipeline or not pipeline[0].answered:
+        if not pipeline or (answer := pipeline[0].answer) is None:
             return
-        first = pipeline.popleft()
-        answer, closes = first.take_answer(), first.closes
-        while pipeline and pipeline[0].answered and not closes:
-            closes = pipeline[0].closes
-            answer += pipeline.popleft().take_answer()
+        closes = pipeline.popleft().closes
+        while pipeline and not closes and (more := pipeline[0].answer) is not None:
+            closes = pipeline.popleft().closes
+            answer += more
         if self._transport is None:
             return
         self._transport.write(answer)

@@ -45,14 +45,11 @@ class Model:
 
     def rows(self, request: InferRequest) -> NDArray[Any]:
         """The rows (n, *shape) that a request holds; raises Invalid for other tensors than the model takes."""
-        tensor = _only(request.inputs)
+        _, datatype, data = _only(request.inputs)
         if request.outputs and (len(request.outputs) > 1 or request.outputs[0].name != OUTPUT):
             raise Invalid(f"the only output is {OUTPUT!r}, to be asked for once")
-        data = tensor.data
-        if tensor.datatype != self.datatype or data.shape[1:] != self.shape or not len(data):
-            raise Invalid(
-                f"input {INPUT!r} must be {self.datatype} of shape {self._shape(-1)}, not {tensor.datatype} of {list(data.shape)}"
-            )
+        if datatype != self.datatype or data.shape[1:] != self.shape or not len(data):
+            raise Invalid(f"input {INPUT!r} must be {self.datatype} of shape {self._shape(-1)}, not {datatype} of {list(data.shape)}")
         return self._known(data) if self.vocabulary else data
 
     def raw_input(self, body: bytes) -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
 from superserve_cli.core.nouns import NS_PER_US, Subnet
@@ -11,6 +11,7 @@ from superserve_cli.serving.refusals import Invalid
 LONGEST_SLO_US: Final = 24 * 3600 * 1_000_000
 LARGEST_PRIORITY: Final = 2**64 - 1
 SLO_PARAMETERS: Final = ("timeout", "slo_us")
+SLOS: Final = frozenset(SLO_PARAMETERS)
 SLO_HEADER: Final = b"x-superserve-slo-us"
 FLOOR_HEADER: Final = b"x-superserve-min-accuracy"
 SUBNET_HEADER: Final = b"x-superserve-subnet"
@@ -36,11 +37,15 @@ class Objectives:
     """The rules for reading them, and the SLO of requests that name none."""
 
     default_slo_ns: int
+    _default: Goal = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_default", Goal(self.default_slo_ns))
 
     def read(self, parameters: Mapping[str, Any], headers: Mapping[bytes, bytes], version: str = "") -> Goal:
         """All of them, `version` being the one in the request's URL; raises Invalid when they make no sense or disagree."""
         if not version and RARE.isdisjoint(parameters) and HEADERS.isdisjoint(headers):
-            return Goal(self.slo_ns(parameters, headers))
+            return self._default if SLOS.isdisjoint(parameters) else Goal(self.slo_ns(parameters, headers))
         if not NOT_SUPPORTED.isdisjoint(parameters):
             raise Invalid(f"the parameter {min(NOT_SUPPORTED & parameters.keys())!r} is not supported")
         floor = self.min_accuracy(parameters, headers)

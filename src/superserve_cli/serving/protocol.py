@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from superserve_cli.core.nouns import new
 from superserve_cli.serving.refusals import Invalid, TooLarge
 from superserve_cli.serving.shared_memory import MOST_BYTES, Place, place, said
 from superserve_cli.serving.tensors import DTYPES, Raw, from_bytes, from_json, to_bytes, to_json
@@ -98,11 +99,12 @@ class Layout(NamedTuple):
         """The request with the numbers of this body, and an id and a time of its own."""
         inputs = []
         for name, datatype, dtype, shape, size in self.tensors:
-            inputs.append(Tensor(name, datatype, np.ndarray(shape, dtype, body, start)))
+            inputs.append(new(Tensor, (name, datatype, np.ndarray(shape, dtype, body, start))))
             start += size
-        asked = self.asked
-        parameters = asked.parameters if timeout is None else {**asked.parameters, "timeout": timeout}
-        return InferRequest(tuple(inputs), asked.id if id is None else id, parameters, asked.outputs, asked.binary_output)
+        _, known_id, parameters, outputs, binary, within_ns = self.asked
+        if timeout is not None:
+            parameters = {**parameters, "timeout": timeout}
+        return new(InferRequest, (tuple(inputs), known_id if id is None else id, parameters, outputs, binary, within_ns))
 
 
 _TEXTS: Final[Texts[Layout]] = Texts()
@@ -286,11 +288,11 @@ def _written(tensors: Sequence[Tensor], binary: Sequence[bool], placed: Mapping[
     items, raw = [], []
     for (name, datatype, data), as_bytes in zip(tensors, binary, strict=True):
         item: dict[str, Any] = {"name": name, "shape": data.shape, "datatype": datatype}
-        if (where := placed.get(name)) is not None:
+        if placed and (where := placed.get(name)) is not None:
             item["parameters"] = said(where)
         elif as_bytes:
-            raw.append(to_bytes(datatype, data))
-            item["parameters"] = {"binary_data_size": len(raw[-1])}
+            raw.append(some := to_bytes(datatype, data))
+            item["parameters"] = {"binary_data_size": len(some)}
         else:
             item["data"] = to_json(datatype, data)
         items.append(item)
@@ -302,4 +304,6 @@ def _joined(head: Mapping[str, Any], raw: list[bytes]) -> tuple[bytes, int | Non
         text = orjson.dumps(head)
     except TypeError:
         text = _ENCODER.encode(head).encode()
-    return (b"".join([text, *raw]), len(text)) if raw else (text, None)
+    if not raw:
+        return text, None
+    return (text + raw[0] if len(raw) == 1 else b"".join([text, *raw])), len(text)

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from superserve_cli.core.nouns import NS_PER_S, Request, Subnet
+from superserve_cli.core.nouns import NS_PER_S, Request, Subnet, new
 from superserve_cli.core.outcomes import DROPPED, FAILED, LATE, MET, REJECTED
 from superserve_cli.engine import Dispatch, Drop, Engine
 from superserve_cli.engine.scaled import AS_PLANNED
@@ -142,8 +142,8 @@ class Router:
 
         Of requests with the same deadline the one with the smaller id goes first: that is all that a priority decides.
         """
-        engine, now_ns = self._engine, self._now_ns()
-        request = Request(id_of(self._arrivals, priority), now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet)
+        engine, now_ns, id = self._engine, self._now_ns(), id_of(self._arrivals, priority)
+        request = new(Request, (id, now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet))
         self._arrivals += 1
         try:
             self._look_at(request)
@@ -151,23 +151,25 @@ class Router:
         except Refusal:
             self._end(request, now_ns, REJECTED)
             raise
-        self._waiting[request.id] = _Waiting(request, rows, reply)
+        self._waiting[id] = _Waiting(request, rows, reply)
         engine.arrive(request)
-        self._expire_at(engine.expires_ns(request.id), now_ns)
+        if (expires_ns := engine.expires_ns(id)) - LEAST_OVERHEAD_NS < self._expires_ns:  # else it is planned for an earlier time
+            self._expire_at(expires_ns, now_ns)
         self._decide(now_ns)
-        return request.id
+        return id
 
     def _look_at(self, request: Request) -> None:
         """Raise why a request cannot be let in."""
         engine = self._engine
-        if request.size > engine.largest:
-            raise Invalid(f"a request may have at most {engine.largest} rows, the largest profiled batch; this one has {request.size}")
-        if request.min_accuracy and not engine.reaches(request.min_accuracy, request.subnet):
-            who = "no served subnet reaches" if request.subnet is None else f"subnet {request.subnet!r} does not reach"
-            raise Invalid(f"{who} min_accuracy {request.min_accuracy:g}")
+        _, _, _, floor, rows, subnet = request
+        if rows > engine.largest:
+            raise Invalid(f"a request may have at most {engine.largest} rows, the largest profiled batch; this one has {rows}")
+        if floor and not engine.reaches(floor, subnet):
+            who = "no served subnet reaches" if subnet is None else f"subnet {subnet!r} does not reach"
+            raise Invalid(f"{who} min_accuracy {floor:g}")
         if self.closed or not engine.live:
             raise Busy("the server is shutting down" if self.closed else "no worker is up")
-        if engine.depth >= self.max_queue:
+        if len(self._waiting) >= self.max_queue and engine.depth >= self.max_queue:  # those that run are no part of the queue
             raise Busy(f"{engine.depth} requests wait already", self.retry_after_s())
 
     def retry_after_s(self) -> int:
@@ -272,9 +274,10 @@ class Router:
     # what follows from either
 
     def _decide(self, now_ns: int) -> None:
-        while True:
+        engine = self._engine
+        while engine.idle:
             begun = time.perf_counter_ns()  # for the metric alone: no decision sees it
-            step = self._engine.decide(now_ns + self.overhead_ns)
+            step = engine.decide(now_ns + self.overhead_ns)
             if step is None:
                 return
             self.metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)
@@ -292,13 +295,14 @@ class Router:
                 return
 
     def _dispatch(self, step: Dispatch, now_ns: int) -> None:
-        waiting = [self._waiting[request.id] for request in step.requests]
-        self._links[step.worker].start(step.subnet, [one.rows for one in waiting], step.plan_ns)
-        self._running[step.worker].append(_Running(step, waiting, now_ns, self._now_ns() - now_ns))
+        worker, subnet, _, batch_size, requests, plan_ns = step
+        waiting = [self._waiting[request.id] for request in requests]
+        self._links[worker].start(subnet, [one.rows for one in waiting], plan_ns)
+        self._running[worker].append(new(_Running, (step, waiting, now_ns, self._now_ns() - now_ns)))
         metrics = self.metrics
-        metrics.dispatches[step.subnet, step.batch_size] += 1
-        metrics.slack.observe((step.requests[0].deadline_ns - now_ns) / NS_PER_S)
-        metrics.queue.observe_all([(now_ns - request.arrival_ns) / NS_PER_S for request in step.requests])
+        metrics.dispatches[subnet, batch_size] += 1
+        metrics.slack.observe((requests[0].deadline_ns - now_ns) / NS_PER_S)
+        metrics.queue.observe_all([(now_ns - request.arrival_ns) / NS_PER_S for request in requests])
 
     def _wait(self, until_ns: int, now_ns: int) -> None:
         """Decide again at that time, unless that is planned for this time or an earlier one already."""
@@ -343,13 +347,13 @@ class Router:
         self._count(running, compute_ns, now_ns)
         self.metrics.workers.ran(step.worker, start_ns, now_ns)
         self._served(running, now_ns)
-        at = 0
+        at, (_, subnet, accuracy, batch_size, _, _) = 0, step
         for one in running.waiting:
-            request = one.request
-            rows = logits[at : at + request.size]
-            at += request.size
-            queue_ns, met = start_ns - request.arrival_ns, now_ns <= request.deadline_ns
-            one.reply.answered(Answer(rows, step.subnet, step.accuracy, step.batch_size, queue_ns, compute_ns, met))
+            _, arrival_ns, deadline_ns, _, size, _ = one.request
+            rows = logits[at : at + size]
+            at += size
+            answer = (rows, subnet, accuracy, batch_size, start_ns - arrival_ns, compute_ns, now_ns <= deadline_ns)
+            one.reply.answered(new(Answer, answer))
 
     def _count(self, running: _Running, compute_ns: int, now_ns: int) -> None:
         requests, start_ns, input_ns = running.dispatch.requests, running.start_ns, running.input_ns
@@ -360,12 +364,13 @@ class Router:
 
     def _served(self, running: _Running, now_ns: int) -> None:
         """Settle with the requests of a batch that is ready: once for all of them, where that will do."""
-        step, met = running.dispatch, 0
+        step, met, held = running.dispatch, 0, 0
         for request in step.requests:
-            self._room.give(self._waiting.pop(request.id).rows.nbytes)
+            held += self._waiting.pop(request.id).rows.nbytes
             met += now_ns <= request.deadline_ns
             if self._ledger is not None:
                 self._ledger.served(request, running.start_ns, now_ns, step.subnet, step.batch_size, step.worker)
+        self._room.give(held)
         self.metrics.requests[MET] += met
         self.metrics.requests[LATE] += len(step.requests) - met
         if step.accuracy is not None:

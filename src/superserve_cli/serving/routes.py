@@ -3,17 +3,17 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from superserve_cli.serving.answers import allowed, content, refuse, send, send_ready
+from superserve_cli.serving.answers import IDENTITY, allowed, content, refuse, send, send_ready
 from superserve_cli.serving.desk import Desk, Served
 from superserve_cli.serving.encodings import LEAST_BYTES, chosen, deflated
 from superserve_cli.serving.exchange import JSON, Exchange
 from superserve_cli.serving.management_routes import PATHS
 from superserve_cli.serving.objectives import HEADERS
 from superserve_cli.serving.openapi import openapi
-from superserve_cli.serving.protocol import NOWHERE, InferRequest, InferResponse, read_request, write_response
+from superserve_cli.serving.protocol import InferRequest, InferResponse, read_request, write_response
 from superserve_cli.serving.refusals import Invalid, Refusal
 from superserve_cli.serving.tensors import to_bytes
 
@@ -22,6 +22,7 @@ PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 BINARY: Final = "application/octet-stream"
 MOST_DIGITS: Final = 18
 MOST_REMEMBERED: Final = 256
+NO_HEADERS: Final[Mapping[bytes, bytes]] = {}
 RAW: Final = 0
 """The header length that says: this body is one raw tensor."""
 
@@ -29,13 +30,28 @@ Answer = Callable[[Exchange], None]
 AnswerOfModel = Callable[[Exchange, Served, str], None]
 
 
+class Meaning(NamedTuple):
+    """What the head of an inference says: which model, how long its JSON is, and how its client wants to be answered.
+
+    `headers` are those that may say objectives: none, where none of them does.
+    """
+
+    model: str
+    version: str
+    header_length: int | None
+    headers: Mapping[bytes, bytes]
+    coded: bool
+    accepts: bytes | None
+
+
 class Pending:
     """An exchange that waits for an inference."""
 
-    __slots__ = ("_asked", "_desk", "_exchange")
+    __slots__ = ("_asked", "_desk", "_exchange", "_meaning")
 
-    def __init__(self, exchange: Exchange, asked: InferRequest, desk: Desk) -> None:
+    def __init__(self, exchange: Exchange, meaning: Meaning, asked: InferRequest, desk: Desk) -> None:
         self._exchange = exchange
+        self._meaning = meaning
         self._asked = asked
         self._desk = desk
 
@@ -43,16 +59,20 @@ class Pending:
         """Send it, with its outputs as they were asked for."""
         asked, exchange = self._asked, self._exchange
         try:
-            placed = _put(self._desk, response, asked) if asked.outputs else NOWHERE
-            body, header = write_response(response, [asked.as_bytes(tensor.name) for tensor in response.outputs], placed)
+            if asked.outputs:
+                binary = [asked.as_bytes(tensor.name) for tensor in response.outputs]
+                body, header = write_response(response, binary, _put(self._desk, response, asked))
+            else:
+                body, header = write_response(response, [asked.binary_output] * len(response.outputs))
         except Refusal as refusal:
             self.refused(refusal)
             return
         headers = "" if header is None else f"Inference-Header-Content-Length: {header}\r\n"
-        if not HEADERS.isdisjoint(exchange.headers):  # who asks in headers is answered in headers
+        _, _, _, objectives, _, accepts = self._meaning
+        if objectives:  # who asks in headers is answered in headers
             headers += _headers(response.parameters)
-        if b"accept-encoding" in exchange.headers and len(body) >= LEAST_BYTES:
-            body, coded = _encoded(body, exchange.headers[b"accept-encoding"])
+        if accepts is not None and len(body) >= LEAST_BYTES:
+            body, coded = _encoded(body, accepts)
             headers += coded
         exchange.respond(200, body, JSON if header is None else BINARY, headers)
 
@@ -79,7 +99,7 @@ class Routes:
         self._of_model: dict[str | None, tuple[str, AnswerOfModel]] = {
             None: ("GET", lambda exchange, model, _: send(exchange, model.metadata())),
             "ready": ("GET", lambda exchange, model, _: send_ready(exchange, model.unready, {"name": model.name})),
-            "infer": ("POST", self._infer),
+            "infer": ("POST", self._understand),
             "stats": ("GET", lambda exchange, model, version: send(exchange, {"model_stats": model.statistics(version)})),
             "config": ("GET", lambda exchange, model, _: send(exchange, model.config())),
         }
@@ -87,7 +107,10 @@ class Routes:
     def __call__(self, exchange: Exchange) -> None:
         """Answer an exchange, or leave it with its model."""
         try:
-            self._answer(exchange)
+            if (meaning := exchange.head.meaning) is not None:
+                self._infer(exchange, meaning)
+            else:
+                self._answer(exchange)
         except Refusal as refusal:
             refuse(exchange, refusal)
 
@@ -113,11 +136,18 @@ class Routes:
                 return
         exchange.fail(404, f"there is nothing at {exchange.path[:200]}; models are at /v2/models/NAME")
 
-    def _infer(self, exchange: Exchange, model: Served, version: str) -> None:
+    def _understand(self, exchange: Exchange, model: Served, version: str) -> None:
+        """An inference whose head is new: what it says is kept for the next ones with the same."""
+        exchange.head.meaning = meaning = _meaning(model.name, version, exchange.headers)
+        self._infer(exchange, meaning)
+
+    def _infer(self, exchange: Exchange, meaning: Meaning) -> None:
         desk = self._desk
-        body, length = content(exchange, desk.most_body_bytes), _header_length(exchange.headers)
+        name, version, length, headers, coded, _ = meaning
+        model = desk.model(name, version)
+        body = content(exchange, desk.most_body_bytes) if coded else exchange.body
         asked = model.raw(bytes(body)) if length == RAW else read_request(body, length, desk.regions.read)
-        cancel = model.infer(asked, version, exchange.headers, Pending(exchange, asked, desk))
+        cancel = model.infer(asked, version, headers, Pending(exchange, meaning, asked, desk))
         if not exchange.answered:
             exchange.on_gone = cancel
             exchange.body = b""  # the rows hold what they need of it
@@ -130,6 +160,13 @@ def _place(path: str) -> tuple[str, str, str | None] | None:
         return None
     name, version, what = match.groups()
     return unquote(name), unquote(version or ""), what
+
+
+def _meaning(model: str, version: str, headers: Mapping[bytes, bytes]) -> Meaning:
+    """What the head of an inference says; raises Invalid."""
+    objectives = NO_HEADERS if HEADERS.isdisjoint(headers) else headers
+    coded = headers.get(b"content-encoding", IDENTITY) != IDENTITY
+    return Meaning(model, version, _header_length(headers), objectives, coded, headers.get(b"accept-encoding"))
 
 
 def _put(desk: Desk, response: InferResponse, asked: InferRequest) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from superserve_cli.core.nouns import new
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.configuration import configuration
 from superserve_cli.serving.desk import Caller, Cancel, Done, listed
@@ -104,12 +105,13 @@ class SuperNetModel:
         if not self.loaded:
             raise Busy(f"the model {self.name!r} is not loaded")
         rows = self.model.rows(asked)
-        goal = self.objectives.read(asked.parameters, headers, version)
-        if goal.subnet and goal.subnet not in self.versions:
-            raise Invalid(f"no subnet {goal.subnet!r} is served; there are {listed(self.versions)}")
-        slo_ns = goal.slo_ns if asked.within_ns is None else min(goal.slo_ns, asked.within_ns)
-        reply = _Reply(caller, self.name, asked)
-        id = router.submit(rows, slo_ns, goal.min_accuracy, reply, goal.subnet, goal.priority)
+        slo_ns, min_accuracy, subnet, priority = self.objectives.read(asked.parameters, headers, version)
+        if subnet and subnet not in self.versions:
+            raise Invalid(f"no subnet {subnet!r} is served; there are {listed(self.versions)}")
+        if asked.within_ns is not None:
+            slo_ns = min(slo_ns, asked.within_ns)
+        reply = _Reply(caller, self.model.name, asked)
+        id = router.submit(rows, slo_ns, min_accuracy, reply, subnet, priority)
         return lambda: router.cancel(id)
 
 
@@ -125,19 +127,20 @@ class _Reply:
 
     def answered(self, answer: Answer) -> None:
         """Say the logits, and how they came about; the version is the subnet."""
+        rows, subnet, accuracy, batch_size, queue_ns, compute_ns, met = answer
         parameters = {
-            "subnet": answer.subnet,
-            "batch_size": answer.batch_size,
-            "queue_us": answer.queue_ns // 1000,
-            "compute_us": answer.compute_ns // 1000,
-            "slo_met": answer.met,
+            "subnet": subnet,
+            "batch_size": batch_size,
+            "queue_us": queue_ns // 1000,
+            "compute_us": compute_ns // 1000,
+            "slo_met": met,
         }
-        if answer.accuracy is not None:
-            parameters["accuracy"] = answer.accuracy
-        asked, logits = self._asked, Tensor(OUTPUT, DATATYPE, answer.logits)
+        if accuracy is not None:
+            parameters["accuracy"] = accuracy
+        asked, logits = self._asked, new(Tensor, (OUTPUT, DATATYPE, rows))
         if asked.outputs and (most := asked.outputs[0].classes):
-            logits = Tensor(OUTPUT, "BYTES", classified(answer.logits, most))
-        self._caller.answered(InferResponse(self._model, (logits,), asked.id, answer.subnet, parameters))
+            logits = Tensor(OUTPUT, "BYTES", classified(rows, most))
+        self._caller.answered(new(InferResponse, (self._model, (logits,), asked.id, subnet, parameters)))
 
     def refused(self, refusal: Refusal) -> None:
         """Say why nothing will come."""

@@ -9,6 +9,7 @@ import struct
 from collections import deque
 from typing import Final, NamedTuple
 
+from superserve_cli.core.nouns import new
 from superserve_cli.serving.workers.messages import Malformed, Plan
 
 JOB: Final = struct.Struct("<III")
@@ -56,10 +57,10 @@ class RouterTurns:
         assert self._free
         assert len(self._batches) < self._slots
         slot = self.slot
-        self._batches.append(_Batch(slot, rows, now_ns, bound_ns))
+        self._batches.append(new(_Batch, (slot, rows, now_ns, bound_ns)))
         self._handed += 1
         self._free = False
-        return Job(slot, subnet, rows)
+        return new(Job, (slot, subnet, rows))
 
     @property
     def slot(self) -> int:
@@ -100,7 +101,7 @@ class RouterTurns:
         self._batches.popleft()
         self._free = self._free or not self._batches
         self._last_done_ns = now_ns
-        return Done(slot, oldest.rows, begun_ns, took_ns)
+        return new(Done, (slot, oldest.rows, begun_ns, took_ns))
 
 
 class WorkerTurns:
