@@ -274,7 +274,7 @@ def test_a_configured_server_speaks_tls_asks_for_keys_logs_json_and_swaps_on_sig
         large = asked(inputs=[{**asked()["inputs"][0], "shape": [4, 1, 16, 16], "data": [0.12345678901234567] * 1024}])
         assert ask(f"{MODEL}/infer", large, Authorization=f"Bearer {KEY}")[0] == 200
         trusted = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
-        with grpc.secure_channel(line.split("grpc://")[1].split()[0], trusted) as channel:
+        with grpc.secure_channel(line.split("grpcs://")[1].split()[0], trusted) as channel:
             call = channel.unary_unary("/inference.GRPCInferenceService/ServerMetadata")
             assert b"superserve" in call(b"", metadata=[("authorization", f"Bearer {KEY}")], timeout=SLOW)
             with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):

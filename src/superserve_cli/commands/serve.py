@@ -269,7 +269,7 @@ def _opened(server: "Server", settings: "Settings", chatty: bool) -> None:
 
     said, model = server.described, server.hellos[0].model
     workers = f"{said['workers']} worker{'s' if said['workers'] > 1 else ''}"
-    grpc = f" and grpc://{server.grpc_address}" if server.grpc_address else ""
+    grpc = f" and {server.grpc_url}" if server.grpc_url else ""
     how = f"{said['policy']}, {said['late']}, {workers}, SLO {settings.slo_ns / 1e6:g} ms"
     console.data(f"serving {model.name} on {server.url}{grpc} ({how})")
     sys.stdout.flush()  # whoever reads a pipe waits for this line
