@@ -15,7 +15,6 @@ from superserve_cli.serving.objectives import HEADERS
 from superserve_cli.serving.openapi import openapi
 from superserve_cli.serving.protocol import NOWHERE, InferRequest, InferResponse, read_request, write_response
 from superserve_cli.serving.refusals import Invalid, Refusal
-from superserve_cli.serving.tensors import to_bytes
 
 MODEL_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats|config))?")
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,7 +42,7 @@ class Pending:
         """Send it, with its outputs as they were asked for."""
         asked, exchange = self._asked, self._exchange
         try:
-            placed = _put(self._desk, response, asked) if asked.outputs else NOWHERE
+            placed = self._desk.put(asked, response) if asked.outputs else NOWHERE
             body, header = write_response(response, [asked.as_bytes(tensor.name) for tensor in response.outputs], placed)
         except Refusal as refusal:
             self.refused(refusal)
@@ -130,16 +129,6 @@ def _place(path: str) -> tuple[str, str, str | None] | None:
         return None
     name, version, what = match.groups()
     return unquote(name), unquote(version or ""), what
-
-
-def _put(desk: Desk, response: InferResponse, asked: InferRequest) -> Mapping[str, Any]:
-    """Put the outputs that were to go into shared memory there, and say where they lie."""
-    places = asked.placed()
-    return {
-        tensor.name: desk.regions.write(places[tensor.name], to_bytes(tensor.datatype, tensor.data))
-        for tensor in response.outputs
-        if tensor.name in places
-    }
 
 
 def _headers(parameters: Mapping[str, Any]) -> str:

@@ -101,10 +101,6 @@ class GraphWorker:
             self._accelerator.compute(lambda: self._torch.load(self._input[:rows], staged[:rows]), replay)
             self._begun[slot] = _Begun(self._accelerator.fetch(fetched[:rows], self._output[:rows]), rows)
 
-    def ended(self, slot: int) -> bool:
-        """Whether the batch in a slot is done."""
-        return self._begun[slot].mark.query()
-
     def finish(self, slot: int) -> NDArray[np.float32]:
         """The outputs of the batch in a slot, once they are there; they are valid until another batch begins in it."""
         mark, rows = self._begun.pop(slot)
