@@ -27,11 +27,12 @@ from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.engine import recording
 from superserve_cli.policies import named
 from superserve_cli.serving.load import replay
-from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
+from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
 from superserve_cli.serving.rpc.messages import METHODS, ModelInferRequest
 from superserve_cli.supernet.onnx import export_subnet, export_whole
 from superserve_cli.traces.trace import Trace
 from tests.serving.nets import words
+from tests.serving.reading import read_response
 
 SLOW = 120
 MODEL = "/v2/models/conv-glyphs"

@@ -291,3 +291,14 @@ def test_a_drift_guard_is_the_generations_own(world: World, caplog: pytest.LogCa
 
     caplog.set_level("INFO")
     talk(world, with_client, drift_guard=False)
+
+
+def test_who_waits_for_a_swap_when_the_server_ends_is_told(world: World) -> None:
+    async def story(server: Server, client: Client) -> None:
+        world.workers = 2
+        asked = asyncio.create_task(client.ask("POST", "/v2/repository/models/sleeper/load"))
+        await client.until(lambda: len(server.pids) > 1)
+        await server.drain()
+        assert await asked == (503, {"error": "the server is shutting down"})
+
+    talk(world, story)
