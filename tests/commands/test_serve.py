@@ -27,11 +27,12 @@ from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.engine import recording
 from superserve_cli.policies import named
 from superserve_cli.serving.load import replay
-from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
+from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
 from superserve_cli.serving.rpc.messages import METHODS, ModelInferRequest
 from superserve_cli.supernet.onnx import export_subnet, export_whole
 from superserve_cli.traces.trace import Trace
 from tests.serving.nets import words
+from tests.serving.reading import read_response
 
 SLOW = 120
 MODEL = "/v2/models/conv-glyphs"
@@ -274,7 +275,7 @@ def test_a_configured_server_speaks_tls_asks_for_keys_logs_json_and_swaps_on_sig
         large = asked(inputs=[{**asked()["inputs"][0], "shape": [4, 1, 16, 16], "data": [0.12345678901234567] * 1024}])
         assert ask(f"{MODEL}/infer", large, Authorization=f"Bearer {KEY}")[0] == 200
         trusted = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
-        with grpc.secure_channel(line.split("grpc://")[1].split()[0], trusted) as channel:
+        with grpc.secure_channel(line.split("grpcs://")[1].split()[0], trusted) as channel:
             call = channel.unary_unary("/inference.GRPCInferenceService/ServerMetadata")
             assert b"superserve" in call(b"", metadata=[("authorization", f"Bearer {KEY}")], timeout=SLOW)
             with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):

@@ -235,6 +235,7 @@ def test_graphs_are_served_through_a_ring_of_two_slots(tmp_path: Path) -> None:
                 pass
             logits.append(said[2])
         assert hello.slots == 2
+        assert all(actuation_ns is not None and 0 < actuation_ns < 10**9 for actuation_ns in news.actuations_ns)
 
     with_worker(Order("tests.serving.recorded:graphs", {"path": str(tmp_path)}), talk)
     expected = TorchWorker(net, threads=1)

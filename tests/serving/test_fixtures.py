@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superserve_cli.serving.fixtures import Fixture, fixtures
-from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, Wanted, read_response
+from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, Wanted
 from superserve_cli.serving.refusals import Busy, Invalid, Refusal, Unsupported
+from tests.serving.reading import read_response
 from tests.serving.test_routes import Browser
 
 World = Callable[..., Any]

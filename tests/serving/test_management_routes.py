@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from superserve_cli.serving import logging_settings
 from superserve_cli.serving.desk import Done
 from superserve_cli.serving.fixtures import fixtures
-from superserve_cli.serving.protocol import InferRequest, Tensor, Wanted, read_response, write_request
+from superserve_cli.serving.protocol import InferRequest, Tensor, Wanted, write_request
 from superserve_cli.serving.refusals import Invalid
 from superserve_cli.serving.shared_memory import ROOT, Place
+from tests.serving.reading import read_response
 from tests.serving.test_routes import INFER, Browser, asked
 
 World = Callable[..., Any]

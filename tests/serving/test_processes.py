@@ -28,8 +28,10 @@ class News:
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+        self.actuations_ns: list[int | None] = []
 
-    def done(self, worker: int, logits: Any, compute_ns: int) -> None:
+    def done(self, worker: int, logits: Any, compute_ns: int, actuation_ns: int | None = None) -> None:
+        self.actuations_ns.append(actuation_ns)
         self.queue.put_nowait(("done", worker, logits.copy(), compute_ns))
 
     def free(self, worker: int) -> None:

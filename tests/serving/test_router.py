@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,6 +303,14 @@ def test_what_workers_do_is_counted_by_worker(world: World) -> None:
     assert 'superserve_worker_losses_total{reason="hung",worker="1"} 1.0' in text
     assert 'superserve_worker_last_loss{reason="hung",worker="1"} 0.0' in text
     assert 'superserve_worker_last_loss{reason="exited",worker="1"} 1.0' in text
+
+
+def test_the_actuation_of_a_batch_is_counted_where_its_worker_tells_it(world: World) -> None:
+    server = world()
+    for actuation_ns in (None, 3_000):
+        server.ask(slo_ms=100)
+        server.router.done(0, np.zeros((1, 10), np.float32), 1_000_000, actuation_ns)
+    assert 'superserve_actuation_seconds_bucket{le="5e-06"} 1.0' in server.metrics.exposition().decode()
 
 
 def test_the_overhead_follows_what_the_hand_over_takes(world: World) -> None:

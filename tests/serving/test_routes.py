@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superserve_cli.serving.protocol import InferRequest, Tensor, read_response, write_request
+from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
+from tests.serving.reading import read_response
 
 World = Callable[..., Any]
 INFER = "/v2/models/net/infer"

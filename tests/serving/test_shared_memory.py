@@ -39,11 +39,10 @@ def test_a_region_outlives_the_name_of_its_file(regions: Regions, tmp_path: Path
 NO_KEYS = ["", "/", ".", "..", "/..", "../data", "/../data", "a/b", "//data", "x" * 256, "da\0ta", "\ud800"]
 
 
-@pytest.mark.parametrize("key", [*NO_KEYS, "/none", "superserve_1_0", "/link", "/dir"])
+@pytest.mark.parametrize("key", [*NO_KEYS, "/none", "/link", "/dir"])
 def test_a_key_is_one_name_of_shared_memory_and_none_of_the_servers_own(regions: Regions, tmp_path: Path, key: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "data")
     (tmp_path / "dir").mkdir()
-    (tmp_path / "superserve_1_0").write_bytes(bytes(16))
     with pytest.raises(Invalid):
         regions.register("in", key, 0, 1)
     assert regions.status() == []

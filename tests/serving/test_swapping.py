@@ -56,13 +56,17 @@ class Client:
         self.answers: list[tuple[int, Any]] = []
 
     async def ask(self, method: str, path: str, body: object = None, *headers: str) -> tuple[int, Any]:
+        status, said = await self.exchange(method, path, body, *headers)
+        return status, json.loads(said or b"null")
+
+    async def exchange(self, method: str, path: str, body: object = None, *headers: str) -> tuple[int, bytes]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         raw = b"" if body is None else json.dumps(body).encode()
         head = "\r\n".join([f"{method} {path} HTTP/1.1", f"Content-Length: {len(raw)}", "Connection: close", *headers, "", ""])
         writer.write(head.encode() + raw)
         answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
-        return int(answer.split(b" ", 2)[1]), json.loads(answer.partition(b"\r\n\r\n")[2] or b"null")
+        return int(answer.split(b" ", 2)[1]), answer.partition(b"\r\n\r\n")[2]
 
     async def infer(self, **parameters: object) -> tuple[int, Any]:
         return await self.ask("POST", INFER, {**QUESTION, "parameters": parameters})
@@ -263,5 +267,38 @@ def test_a_generation_that_is_gone_holds_nothing(world: World) -> None:
             await client.until(lambda gone=gone: not gone & set(server.pids))  # type: ignore[misc]
             await client.infer()
         assert held() == before
+
+    talk(world, story)
+
+
+def test_the_requests_that_wait_take_of_the_servers_own_room(world: World) -> None:
+    world.profile = "small,1,2000,0.8\nsmall,2,2000,0.8\n"
+
+    async def with_client(server: Server, client: Client) -> None:
+        async with client.asking():
+            await client.until(lambda: server.pending == 3)
+            _, metrics = await client.exchange("GET", "/metrics")
+            assert f"superserve_pending_bytes {3 * 3 * 4:.1f}".encode() in metrics.splitlines()
+
+    talk(world, with_client)
+
+
+def test_a_drift_guard_is_the_generations_own(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def with_client(server: Server, client: Client) -> None:
+        server.swap()
+        await client.until(lambda: "event=swapped" in caplog.text)
+        assert "how=replaced" in caplog.text
+
+    caplog.set_level("INFO")
+    talk(world, with_client, drift_guard=False)
+
+
+def test_who_waits_for_a_swap_when_the_server_ends_is_told(world: World) -> None:
+    async def story(server: Server, client: Client) -> None:
+        world.workers = 2
+        asked = asyncio.create_task(client.ask("POST", "/v2/repository/models/sleeper/load"))
+        await client.until(lambda: len(server.pids) > 1)
+        await server.drain()
+        assert await asked == (503, {"error": "the server is shutting down"})
 
     talk(world, story)

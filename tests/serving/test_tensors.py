@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, read_request, read_response, write_request, write_response
+from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor, read_request, write_request, write_response
 from superserve_cli.serving.refusals import Invalid
 from superserve_cli.serving.tensors import BINARY_ONLY, DTYPES, classified, elements, from_bytes, from_json, to_bytes
+from tests.serving.reading import read_response
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = st.text('ab"\\é☃', max_size=5)

@@ -52,7 +52,7 @@ def serve(
         bool, typer.Option("--fixtures", help="Serve simple, simple_string and simple_identity too, for clients' own tests.")
     ] = False,
     hung_ms: Annotated[
-        float | None, typer.Option(help="A worker that keeps a batch for longer is restarted.", show_default="10 x its plan, at least 1 s")
+        float | None, typer.Option(help="A worker that keeps a batch for longer is restarted.", show_default="10 x its plan, at least 3 s")
     ] = None,
     drift_guard: Annotated[bool, typer.Option(help="Plan workers that are slower than their profile as slow.")] = True,
     max_connections: Annotated[int, typer.Option(help="Clients that may be connected; more get 503.", min=1)] = 4096,
@@ -269,7 +269,7 @@ def _opened(server: "Server", settings: "Settings", chatty: bool) -> None:
 
     said, model = server.described, server.hellos[0].model
     workers = f"{said['workers']} worker{'s' if said['workers'] > 1 else ''}"
-    grpc = f" and grpc://{server.grpc_address}" if server.grpc_address else ""
+    grpc = f" and {server.grpc_url}" if server.grpc_url else ""
     how = f"{said['policy']}, {said['late']}, {workers}, SLO {settings.slo_ns / 1e6:g} ms"
     console.data(f"serving {model.name} on {server.url}{grpc} ({how})")
     sys.stdout.flush()  # whoever reads a pipe waits for this line

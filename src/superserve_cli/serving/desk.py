@@ -13,7 +13,8 @@ from superserve_cli.serving.history import History
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.protocol import InferRequest, InferResponse
 from superserve_cli.serving.refusals import Busy, Missing, Refusal, Unsupported
-from superserve_cli.serving.shared_memory import Regions
+from superserve_cli.serving.shared_memory import Place, Regions
+from superserve_cli.serving.tensors import to_bytes
 
 NAME: Final = "superserve"
 EXTENSIONS: Final = (
@@ -157,6 +158,13 @@ class Desk:
     def logging(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The log's settings, changed first if asked to; raises Invalid."""
         return logging_settings.settings() if not changes else logging_settings.change(changes)
+
+    def put(self, asked: InferRequest, response: InferResponse) -> Mapping[str, Place]:
+        """Put those outputs into shared memory that a request wants there, and say where they lie; raises Refusal."""
+        wanted = asked.placed()
+        return {
+            name: self.regions.write(wanted[name], to_bytes(datatype, data)) for name, datatype, data in response.outputs if name in wanted
+        }
 
     def trace(self) -> dict[str, Any]:
         """Raises Unsupported: requests are not traced one by one."""

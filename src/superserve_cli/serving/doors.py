@@ -51,7 +51,7 @@ class Doors:
         credentials = self._certificate.credentials() if self._certificate is not None else None
         most, grpc = settings.max_connections, settings.grpc_port is not None
         self._rpc = Rpc(desk, most, settings.max_queue + most, self.allowed, credentials) if grpc else None
-        self.url = self.grpc_address = ""
+        self.url = self.grpc_url = ""
 
     async def listen(self) -> None:
         """Take the ports; health is answered from now on. Raises Unreachable."""
@@ -60,9 +60,10 @@ class Doors:
         _allow_files((1 if self._rpc is None else 2) * settings.max_connections + OTHER_FILES)
         self._let_go_of_slow()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.url = f"{'http' if self._ssl is None else 'https'}://{host}:{port}"
+        s = "" if self._ssl is None else "s"
+        self.url = f"http{s}://{host}:{port}"
         if self._rpc is not None and settings.grpc_port is not None:
-            self.grpc_address = f"{host}:{await self._rpc.listen(settings.host, settings.grpc_port)}"
+            self.grpc_url = f"grpc{s}://{host}:{await self._rpc.listen(settings.host, settings.grpc_port)}"
 
     async def _listen_for_http(self) -> int:
         settings, handshake_s = self._settings, None if self._ssl is None else HANDSHAKE_S

@@ -27,6 +27,8 @@ log = logging.getLogger("superserve.server")
 STEP_S: Final = 0.01
 SAME: Final = ("name", "shape", "classes", "datatype", "vocabulary")
 """What clients rely on, whatever SuperNet answers them."""
+OF_WORKERS: Final = ("orders", "weights", "hung_ns", "drift_guard")
+"""What a generation keeps as long as it lives."""
 
 
 class Generation:
@@ -84,7 +86,8 @@ class Generation:
         """The router of the workers, which are idle from now on."""
         settings = self.settings
         self._metrics.workers.scale.clear()
-        self.router = Router(self.engine, self.workers, self._clock, self._metrics, self._ledger, settings.max_queue, settings.drift_guard)
+        asked = self.engine, self.workers, self._clock, self._metrics, self._ledger, settings.max_queue, settings.drift_guard
+        self.router = Router(*asked, self._room)
         for worker in self.workers:
             worker.report_to(self.router)
         return self.router
@@ -92,7 +95,7 @@ class Generation:
     def suits(self, settings: Settings) -> bool:
         """Whether the workers are warm for other settings too."""
         have, want = self.settings, settings
-        if self._plan is None or (have.orders, have.weights, have.hung_ns) != (want.orders, want.weights, want.hung_ns):
+        if self._plan is None or any(getattr(have, name) != getattr(want, name) for name in OF_WORKERS):
             return False
         return _within(want.profile.subnets, self._plan.subnets) and _within(want.profile.batch_sizes, self._plan.batch_sizes)
 

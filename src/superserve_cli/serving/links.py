@@ -29,8 +29,11 @@ class Listener(Protocol):
         """A worker may be given its next batch before it answers its last: that one would not be later for it than planned."""
         ...
 
-    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
-        """A worker's oldest batch is ready; `logits` may have more rows than that, and be reused once this returns."""
+    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int, actuation_ns: int | None = None) -> None:
+        """A worker's oldest batch is ready; `logits` may have more rows than that, and be reused once this returns.
+
+        `actuation_ns` is the part of it from the job to the choice of the subnet's program, where the worker has told.
+        """
         ...
 
     def lost(self, worker: int, reason: str = "ended") -> None:

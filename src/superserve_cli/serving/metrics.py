@@ -16,6 +16,7 @@ from superserve_cli.serving.worker_metrics import WorkerMetrics
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SLACK_SECONDS: Final = (0.0, *SECONDS)
 HANDOVER_SECONDS: Final = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
+ACTUATION_SECONDS: Final = (1e-7, 2e-7, 5e-7, 1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2)
 DECISION_SECONDS: Final = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2)
 ACCURACIES: Final = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 1.0)
 MOST_KEPT: Final = 1024
@@ -95,6 +96,7 @@ class Metrics(Collector):
         self.queue = Histogram(SECONDS)
         self.compute = Histogram(SECONDS)
         self.handover = Histogram(HANDOVER_SECONDS)
+        self.actuation = Histogram(ACTUATION_SECONDS)
         self.decision = Histogram(DECISION_SECONDS)
         self.accuracy = Histogram(ACCURACIES)
         self.profile_error = Histogram(RATIOS)
@@ -124,6 +126,9 @@ class Metrics(Collector):
         yield self.slack.family("superserve_slack_seconds", "Time left to the most urgent request of a batch at its dispatch")
         yield self.queue.family("superserve_queue_seconds", "Time from arrival to dispatch, by request")
         yield self.compute.family("superserve_compute_seconds", "Time of inference, by batch")
+        yield self.actuation.family(
+            "superserve_actuation_seconds", "Time from a worker's receiving a batch to the choice of its subnet's program"
+        )
         yield self.handover.family("superserve_handover_seconds", "Time to hand a batch to its worker and back, beside inference, by batch")
         yield self.decision.family("superserve_decision_seconds", "Time that a scheduling decision takes")
         yield self.accuracy.family("superserve_accuracy_served", "Profiled accuracy of the subnet that answered, by request")

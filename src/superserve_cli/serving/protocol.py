@@ -134,7 +134,7 @@ def _layout(request: InferRequest, size: int) -> Layout | None:
     return Layout(tensors, size, request._replace(inputs=()))
 
 
-def _read_request(body: Raw, header_length: int | None, read: Read | None = None) -> InferRequest:
+def _read_request(body: Raw, header_length: int | None, read: Read | None) -> InferRequest:
     head, start = _head(body, header_length)
     parameters = typed(head, "parameters", dict, NO_PARAMETERS)
     binary = typed(parameters, "binary_data_output", bool, False)
@@ -155,14 +155,6 @@ def write_request(request: InferRequest, binary: bool = True) -> tuple[bytes, in
     if request.outputs:
         head["outputs"] = [{"name": o.name, "parameters": {"binary_data": o.binary}} for o in request.outputs]
     return _joined(head, raw)
-
-
-def read_response(body: Raw, header_length: int | None = None) -> InferResponse:
-    """The answer that a body holds; raises Invalid."""
-    head, start = _head(body, header_length)
-    outputs = _tensors(typed(head, "outputs", list, ()), body, start)
-    name, version = typed(head, "model_name", str, ""), typed(head, "model_version", str, "")
-    return InferResponse(name, outputs, typed(head, "id", str, ""), version, typed(head, "parameters", dict, NO_PARAMETERS))
 
 
 def write_response(response: InferResponse, binary: Sequence[bool], placed: Mapping[str, Place] = NOWHERE) -> tuple[bytes, int | None]:
@@ -219,7 +211,7 @@ def typed(head: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
 _KINDS: Final = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "an integer"}
 
 
-def _tensors(items: Sequence[Any], body: Raw, start: int, read: Read | None = None) -> tuple[Tensor, ...]:
+def _tensors(items: Sequence[Any], body: Raw, start: int, read: Read | None) -> tuple[Tensor, ...]:
     found, shared = [], 0
     for item in _few(items):
         if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):

@@ -219,12 +219,14 @@ class Router:
         self._engine.free(worker)
         self._decide(self._now_ns())
 
-    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
+    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int, actuation_ns: int | None = None) -> None:
         """A batch is ready: the worker gets its next one before the clients get their answers."""
         now_ns = self._now_ns()
         running = self._running[worker].popleft()
         logits = logits[: running.dispatch.batch_size].copy()  # the next batch will overwrite it
         self._learn_overhead(now_ns - running.start_ns - compute_ns)
+        if actuation_ns is not None:
+            self.metrics.actuation.observe(actuation_ns / NS_PER_S)
         self._engine.complete(worker)
         if self._guard is not None and running.start_ns >= self._guarded_since_ns:
             step = running.dispatch

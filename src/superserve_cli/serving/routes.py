@@ -15,7 +15,6 @@ from superserve_cli.serving.objectives import HEADERS
 from superserve_cli.serving.openapi import openapi
 from superserve_cli.serving.protocol import InferRequest, InferResponse, read_request, write_response
 from superserve_cli.serving.refusals import Invalid, Refusal
-from superserve_cli.serving.tensors import to_bytes
 
 MODEL_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|stats|config))?")
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -61,7 +60,7 @@ class Pending:
         try:
             if asked.outputs:
                 binary = [asked.as_bytes(tensor.name) for tensor in response.outputs]
-                body, header = write_response(response, binary, _put(self._desk, response, asked))
+                body, header = write_response(response, binary, self._desk.put(asked, response))
             else:
                 body, header = write_response(response, [asked.binary_output] * len(response.outputs))
         except Refusal as refusal:
@@ -167,16 +166,6 @@ def _meaning(model: str, version: str, headers: Mapping[bytes, bytes]) -> Meanin
     objectives = NO_HEADERS if HEADERS.isdisjoint(headers) else headers
     coded = headers.get(b"content-encoding", IDENTITY) != IDENTITY
     return Meaning(model, version, _header_length(headers), objectives, coded, headers.get(b"accept-encoding"))
-
-
-def _put(desk: Desk, response: InferResponse, asked: InferRequest) -> Mapping[str, Any]:
-    """Put the outputs that were to go into shared memory there, and say where they lie."""
-    places = asked.placed()
-    return {
-        tensor.name: desk.regions.write(places[tensor.name], to_bytes(tensor.datatype, tensor.data))
-        for tensor in response.outputs
-        if tensor.name in places
-    }
 
 
 def _headers(parameters: Mapping[str, Any]) -> str:

@@ -218,9 +218,9 @@ class Server:
         return self._doors.url
 
     @property
-    def grpc_address(self) -> str:
+    def grpc_url(self) -> str:
         """Where gRPC is; empty where it is not."""
-        return self._doors.grpc_address
+        return self._doors.grpc_url
 
     @property
     def hellos(self) -> list[Hello]:

@@ -23,7 +23,7 @@ class Settings:
 
     Workers need to load anew what `weights` tells apart. It may `record` what becomes of each request, and all `events` of its engine
     with the decisions, and have the `fixtures` beside. A worker that keeps a batch for longer than `hung_ns` is ended (by default ten
-    times what is planned, and a second); `drift_guard` plans slow ones as slow.
+    times what is planned, and three seconds); `drift_guard` plans slow ones as slow.
     """
 
     orders: Sequence[Order]

@@ -17,8 +17,6 @@ from superserve_cli.serving.refusals import Invalid, Missing, TooLarge, Unsuppor
 
 ROOT: Final = Path("/dev/shm")
 KEY: Final = re.compile(r"/?([^/\0]{1,255})")
-OUR_OWN: Final = "superserve_"
-"""What the keys of a server's own regions begin with, in which other clients' requests lie."""
 MOST_REGIONS: Final = 256
 MOST_BYTES: Final = 64 * 1024 * 1024
 """What one request may read from regions, or write to them: as much as it might send."""
@@ -141,7 +139,7 @@ def said(where: Place) -> dict[str, Any]:
 
 def _open(root: Path, key: str) -> int:
     match = KEY.fullmatch(key)
-    if match is None or match[1] in (".", "..") or match[1].startswith(OUR_OWN):
+    if match is None or match[1] in (".", ".."):
         raise Invalid(f"{key!r} is no key of shared memory for clients: write one POSIX name, as in /my_inputs")
     try:
         file = os.open(root / match[1], os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -10,7 +10,7 @@ from typing import Final
 from superserve_cli.errors import SuperserveError
 from superserve_cli.serving.desk import Done
 from superserve_cli.serving.logs import Event
-from superserve_cli.serving.refusals import Failed, Invalid, Refusal
+from superserve_cli.serving.refusals import Busy, Failed, Invalid, Refusal
 
 log = logging.getLogger("superserve.server")
 
@@ -46,21 +46,36 @@ class Swapper:
             task.cancel()
 
     async def _one(self, done: Done) -> None:
-        async with self.turn:
-            begun = time.monotonic()
+        waits = True
 
-            def serves(how: str) -> None:
-                self.counts[how] += 1
-                log.info(Event("swapped", how=how, after_s=round(time.monotonic() - begun, 3)))
-                done(None)
+        def tell(refusal: Refusal | None) -> None:
+            nonlocal waits
+            if waits:
+                waits = False
+                done(refusal)
 
-            try:
-                await self._swap(serves)
-            except SuperserveError as error:
-                self.counts[FAILED] += 1
-                log.error(Event("swap_failed", error=str(error), hint=error.hint))
-                done(Invalid(f"{error} ({error.hint})" if error.hint else str(error)))
-            except Exception:
-                self.counts[FAILED] += 1
-                log.exception(Event("swap_failed", error="a bug of the server"))
-                done(Failed("the server has a bug; its log says more"))
+        try:
+            async with self.turn:
+                await self._next(tell)
+        except asyncio.CancelledError:
+            tell(Busy("the server is shutting down"))
+            raise
+
+    async def _next(self, done: Done) -> None:
+        begun = time.monotonic()
+
+        def serves(how: str) -> None:
+            self.counts[how] += 1
+            log.info(Event("swapped", how=how, after_s=round(time.monotonic() - begun, 3)))
+            done(None)
+
+        try:
+            await self._swap(serves)
+        except SuperserveError as error:
+            self.counts[FAILED] += 1
+            log.error(Event("swap_failed", error=str(error), hint=error.hint))
+            done(Invalid(f"{error} ({error.hint})" if error.hint else str(error)))
+        except Exception:
+            self.counts[FAILED] += 1
+            log.exception(Event("swap_failed", error="a bug of the server"))
+            done(Failed("the server has a bug; its log says more"))

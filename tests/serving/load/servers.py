@@ -34,15 +34,15 @@ def metadata(request: Any, context: Any) -> Any:
     if request.name != "glyphs":
         context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
     image = {"name": "image", "datatype": "FP32", "shape": [-1, 1, 2, 2]}
-    return messages.ModelMetadataResponse(name="glyphs", platform="here", inputs=[image], properties=PROPERTIES)
+    return messages.METHODS["ModelMetadata"].response(name="glyphs", platform="here", inputs=[image], properties=PROPERTIES)
 
 
 def calls(infer: Infer, key: str | None) -> Any:
     """The handlers of a server with one model."""
     answers: dict[str, Infer] = {
-        "ServerReady": lambda request, context: messages.ServerReadyResponse(ready=True),
-        "ServerMetadata": lambda request, context: messages.ServerMetadataResponse(name="real", version="3"),
-        "RepositoryIndex": lambda request, context: messages.RepositoryIndexResponse(models=[{"name": "glyphs"}]),
+        "ServerReady": lambda request, context: messages.METHODS["ServerReady"].response(ready=True),
+        "ServerMetadata": lambda request, context: messages.METHODS["ServerMetadata"].response(name="real", version="3"),
+        "RepositoryIndex": lambda request, context: messages.METHODS["RepositoryIndex"].response(models=[{"name": "glyphs"}]),
         "ModelMetadata": metadata,
         "ModelInfer": infer,
     }

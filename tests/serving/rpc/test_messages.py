@@ -54,4 +54,3 @@ def test_what_is_written_can_be_read_by_the_published_numbers() -> None:
     request = messages.ModelInferRequest(model_name="m", raw_input_contents=[b"\1\2"])
     request.parameters["slo_us"].int64_param = 5
     assert request.SerializeToString() == b"\x0a\x01m" + b"\x22\x0c\x0a\x06slo_us\x12\x02\x10\x05" + b"\x3a\x02\1\2"
-    assert messages.DATA_TYPES["TYPE_FP32"] == 11

@@ -24,9 +24,6 @@ class Lazy(Host):
         def __init__(self, device: "Lazy", number: int) -> None:
             self._device, self._number = device, number
 
-        def query(self) -> bool:
-            return self._device.done >= self._number
-
         def synchronize(self) -> None:
             self._device.catch_up(self._number)
 
@@ -97,15 +94,6 @@ def test_batches_in_two_slots_do_not_disturb_each_other(batches: list[tuple[str,
         mine[:] = 0  # whoever hands a batch over may use its memory again
     while under_way:
         finish()
-
-
-def test_a_batch_has_ended_when_its_device_says_so() -> None:
-    device = Lazy()
-    worker = warm(NETS["images"], device)
-    worker.begin(0, SOME_IMAGES[0], np.zeros((1, 1, 8, 8), np.float32))
-    assert not worker.ended(0)
-    device.catch_up(1 << 30)
-    assert worker.ended(0)
 
 
 def test_a_subnet_that_was_not_recorded_runs_all_the_same() -> None:

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from superserve_cli import supernet
 from superserve_cli.errors import BadFile, BadOption, Unknown
 from superserve_cli.serving.profiling import inputs
+from superserve_cli.serving.workers.actuation import actuation_ns
 from superserve_cli.serving.workers.onnx_worker import OnnxWorker
 from superserve_cli.serving.workers.resident import hold
 from superserve_cli.serving.workers.torch_worker import TorchWorker
@@ -44,6 +46,14 @@ def test_exported_files_answer_as_the_supernet_does(form: str, request: pytest.F
             assert np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max()
         if not warm:
             worker.warm_up(SOME_IMAGES, [1, 5])
+
+
+def test_the_session_is_chosen_within_the_batch(whole: Path) -> None:
+    worker = OnnxWorker(whole, threads=1)
+    worker.warm_up(SOME_IMAGES, [1])
+    began_ns = time.monotonic_ns()
+    worker.infer(SOME_IMAGES[0], X[:1])
+    assert 0 <= actuation_ns(worker, began_ns) < time.monotonic_ns() - began_ns
 
 
 @pytest.mark.parametrize("net", [words(), pairs()], ids=["words", "pairs"])

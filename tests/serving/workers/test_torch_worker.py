@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from superserve_cli import supernet, tasks
 from superserve_cli.core.nouns import Worker
 from superserve_cli.errors import BadOption, Unknown
+from superserve_cli.serving.workers.actuation import actuation_ns
 from superserve_cli.serving.workers.torch_worker import TorchWorker
 from superserve_cli.supernet.programs import HOT
 from tests.serving.nets import images, words
@@ -29,6 +31,14 @@ def test_a_worker_answers_as_the_supernet_does(worker: Worker) -> None:
         assert logits.shape == (5, NET.architecture.classes)
         with torch.inference_mode():
             assert np.array_equal(logits, NET.forward(torch.from_numpy(TEST.x[:5]), subnet).numpy())
+
+
+def test_the_program_is_chosen_within_the_batch() -> None:
+    worker = TorchWorker(NET, threads=1)
+    worker.warm_up(NET.front[:1], [1])
+    began_ns = time.monotonic_ns()
+    worker.infer(NET.front[0], TEST.x[:1])
+    assert 0 <= actuation_ns(worker, began_ns) < time.monotonic_ns() - began_ns
 
 
 def test_a_batch_may_be_read_only_strided_or_of_another_type(worker: Worker) -> None:

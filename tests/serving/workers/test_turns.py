@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from superserve_cli.serving.model import Hello, Model
 from superserve_cli.serving.workers.messages import Malformed, Plan, decode_hello, encode_hello
-from superserve_cli.serving.workers.turns import DONE, FREE, JOB, NEVER, REPORT, Done, Job, RouterTurns, WorkerTurns
+from superserve_cli.serving.workers.turns import DONE, FREE, JOB, NEVER, REPORT, UNSEEN, Done, Job, RouterTurns, WorkerTurns
 
 SECOND = 10**9
 PLAN = Plan(("small", "large"), (1, 2, 4), (3,), 10, slots=2)
 
 
 STEPS = st.tuples(st.sampled_from(["hand", "free", "done"]), st.integers(1, 4), st.integers(0, 50))
-REPORTS = st.tuples(*[st.integers(0, 3)] * 2, st.integers(0, 2 * SECOND), st.integers(-1, SECOND))
+REPORTS = st.tuples(*[st.integers(0, 3)] * 2, st.integers(0, 2 * SECOND), *[st.integers(-1, SECOND)] * 2)
 JSON = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 
 
@@ -37,8 +37,8 @@ def test_whatever_order_they_take_both_sides_agree_on_every_slot(steps: list[tup
             told_free, free = jobs[-1], True
         elif step == "done" and jobs:
             job, begun_ns = jobs.pop(0)
-            report = worker.done(job, begun_ns, now_ns - begun_ns)
-            assert router.read(report, now_ns) == Done(job.slot, job.rows, begun_ns, now_ns - begun_ns)
+            report = worker.done(job, begun_ns, now_ns - begun_ns, gap_ns)
+            assert router.read(report, now_ns) == Done(job.slot, job.rows, begun_ns, now_ns - begun_ns, gap_ns)
             free = free or not jobs
     assert (router.due_ns == NEVER) == (not jobs)
 
@@ -99,7 +99,7 @@ def test_a_worker_of_one_slot_is_never_free_early() -> None:
     router = RouterTurns(1)
     job = router.hand(0, 1, SECOND, SECOND)
     with pytest.raises(Malformed, match="free with slot 0"):
-        router.read(REPORT.pack(FREE, job.slot, 0, 0), SECOND)
+        router.read(REPORT.pack(FREE, job.slot, 0, 0, UNSEEN), SECOND)
 
 
 def test_an_answer_that_began_before_its_batch_or_ends_in_the_future_is_malformed() -> None:
@@ -107,15 +107,31 @@ def test_an_answer_that_began_before_its_batch_or_ends_in_the_future_is_malforme
         router = RouterTurns(1)
         router.hand(0, 1, SECOND, SECOND)
         with pytest.raises(Malformed, match="is done at"):
-            router.read(REPORT.pack(DONE, 0, begun_ns, took_ns), 2 * SECOND)
+            router.read(REPORT.pack(DONE, 0, begun_ns, took_ns, UNSEEN), 2 * SECOND)
+
+
+def test_a_program_that_was_chosen_before_its_job_came_or_in_the_future_is_malformed() -> None:
+    for actuation_ns in (UNSEEN - 1, SECOND + 1):
+        router = RouterTurns(1)
+        router.hand(0, 1, SECOND, SECOND)
+        with pytest.raises(Malformed, match="to actuate"):
+            router.read(REPORT.pack(DONE, 0, SECOND, 0, actuation_ns), 2 * SECOND)
+
+
+def test_who_does_not_say_when_it_chose_has_no_actuation() -> None:
+    router, worker = RouterTurns(1), WorkerTurns(PLAN)
+    job = router.hand(0, 1, SECOND, SECOND)
+    done = router.read(worker.done(job, SECOND, 0), 2 * SECOND)
+    assert done is not None
+    assert done.actuation_ns is None
 
 
 def test_the_second_batch_has_its_whole_bound_after_the_first() -> None:
     router = RouterTurns(2)
     first = router.hand(0, 1, 0, 10)
     assert router.due_ns == 10
-    router.read(REPORT.pack(FREE, first.slot, 0, 0), 1)
+    router.read(REPORT.pack(FREE, first.slot, 0, 0, UNSEEN), 1)
     router.hand(0, 1, 2, 10)
     assert router.due_ns == 10
-    router.read(REPORT.pack(DONE, first.slot, 0, 8), 8)
+    router.read(REPORT.pack(DONE, first.slot, 0, 8, UNSEEN), 8)
     assert router.due_ns == 18

@@ -69,7 +69,7 @@ def main(sleepers: Sleepers) -> None:
 
 
 def _opened(server: Server) -> None:
-    sys.stdout.write(f"serving sleeper on {server.url} and grpc://{server.grpc_address}\n")
+    sys.stdout.write(f"serving sleeper on {server.url} and {server.grpc_url}\n")
     sys.stdout.flush()
 
 

@@ -41,7 +41,7 @@ class _Answers:
     def free(self, worker: int) -> None:
         """Nothing is handed over before its answer is there."""
 
-    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
+    def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int, actuation_ns: int | None = None) -> None:
         """The batch is through."""
         self.answer.set_result(None)
 

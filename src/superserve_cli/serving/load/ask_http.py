@@ -2,13 +2,12 @@
 
 import http.client
 import json
-import ssl
 from typing import Any, Final
 from urllib.parse import quote
 
 from superserve_cli.errors import Unknown, Unreachable
 from superserve_cli.serving.load.place import Access, Place
-from superserve_cli.serving.load.target import NAME_ONE, START, Target, described, only_model, read_inputs
+from superserve_cli.serving.load.target import NAME_ONE, START, Target, described, locked, only_model, read_inputs, silent
 from superserve_cli.serving.load.wire import OK
 
 PATIENCE_S: Final = 5.0
@@ -54,12 +53,8 @@ class Asker:
             connection.request(method, self.place.prefix + path, body=None if method == "GET" else b"{}", headers=self._headers)
             answer = connection.getresponse()
             return answer.status, _json(answer.read())
-        except ssl.SSLCertVerificationError as error:
-            raise Unreachable(
-                f"the certificate of {self.place} is not to be trusted: {error.verify_message}", hint="name its authority with --ca"
-            ) from error
         except OSError as error:
-            raise Unreachable(f"nothing answers at {self.place}: {error.strerror or error}", hint=START) from error
+            raise silent(self.place, error) from error
         except http.client.HTTPException as error:
             raise Unreachable(f"what answers at {self.place} is no HTTP server ({type(error).__name__})", hint=START) from error
         finally:
@@ -82,7 +77,7 @@ def _must_be_ready(place: Place, status: int, said: Any) -> None:
     if status in (404, 405, 501):
         raise _not_v2(place, "/v2/health/ready", status)
     if status in LOCKED:
-        raise _locked(place, status)
+        raise locked(place, f"status {status}")
     if status != OK or (isinstance(said, dict) and said.get("ready") is False):
         raise Unreachable(f"the server at {place} is not ready (status {status})", hint="wait until /v2/health/ready answers 200")
 
@@ -91,7 +86,7 @@ def _server(ask: Asker) -> dict[str, Any]:
     """The server's metadata; the specification has it at `/v2/`, most servers at `/v2`."""
     status, said = ask("/v2")
     if status in LOCKED:
-        raise _locked(ask.place, status)
+        raise locked(ask.place, f"status {status}")
     for code, page in ((status, said), ask("/v2/") if status != OK else (status, None)):
         if code == OK and isinstance(page, dict) and "name" in page:
             return page
@@ -100,10 +95,6 @@ def _server(ask: Asker) -> dict[str, Any]:
 
 def _not_v2(place: Place, path: str, status: int) -> Unreachable:
     return Unreachable(f"the server at {place} does not speak the Open Inference Protocol v2 (GET {path}: status {status})", hint=START)
-
-
-def _locked(place: Place, status: int) -> Unreachable:
-    return Unreachable(f"the server at {place} does not let us in (status {status})", hint="give its key: --api-key or SUPERSERVE_API_KEY")
 
 
 def _models(ask: Asker) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from google.protobuf.message import DecodeError
 from superserve_cli.errors import Unknown, Unreachable
 from superserve_cli.serving.load.http2 import Http2
 from superserve_cli.serving.load.place import Access, Place
-from superserve_cli.serving.load.target import NAME_ONE, START, Target, described, only_model, read_inputs
+from superserve_cli.serving.load.target import NAME_ONE, START, Target, described, locked, only_model, read_inputs, silent
 from superserve_cli.serving.load.wire import OK, Nonsense
 from superserve_cli.serving.rpc.messages import METHODS
 
@@ -67,8 +66,7 @@ class _Asker:
             return self.call(name, **fields)
         except _Refused as refusal:
             if refusal.status in (UNAUTHORIZED, FORBIDDEN):
-                hint = "give its key: --api-key or SUPERSERVE_API_KEY"
-                raise Unreachable(f"the server at {self.place} does not let us in ({refusal})", hint=hint) from None
+                raise locked(self.place, str(refusal)) from None
             raise Unreachable(f"the server at {self.place} cannot be used ({name}: {refusal})", hint=START) from None
 
     def call(self, name: str, /, **fields: Any) -> Any:
@@ -78,11 +76,8 @@ class _Asker:
         codec = Http2(self.place, method.path, self._access.headers)
         try:
             status, body = self._exchanged(codec, b"\0" + len(message).to_bytes(4, "big") + message)
-        except ssl.SSLCertVerificationError as error:
-            hint = "name its authority with --ca"
-            raise Unreachable(f"the certificate of {self.place} is not to be trusted: {error.verify_message}", hint=hint) from error
         except OSError as error:
-            raise Unreachable(f"nothing answers at {self.place}: {error.strerror or error}", hint=START) from error
+            raise silent(self.place, error) from error
         except Nonsense as error:
             raise Unreachable(f"what answers at {self.place} is no gRPC server ({error})", hint=START) from error
         if status != OK:
@@ -127,7 +122,7 @@ def _metadata(ask: _Asker, name: str) -> Any:
         return ask.call("ModelMetadata", name=name, version=ask.place.version)
     except _Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN):
-            raise Unreachable(f"the server at {ask.place} does not let us in ({refusal})", hint="give its key: --api-key") from None
+            raise locked(ask.place, str(refusal)) from None
         if names := _models(ask):
             raise Unknown(f"model at {ask.place} named", name, names) from None
         raise Unreachable(f"{ask.place} tells nothing of the model {name} ({refusal})", hint=NAME_ONE) from None

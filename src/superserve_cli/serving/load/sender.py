@@ -13,7 +13,7 @@ from superserve_cli.serving.load.ledger import Ledger, Page
 from superserve_cli.serving.load.pace import Clock, idle_lag_ns, pace
 from superserve_cli.serving.load.place import Access
 from superserve_cli.serving.load.pool import Pool
-from superserve_cli.serving.load.questions import HttpQuestions
+from superserve_cli.serving.load.questions import HttpQuestions, Questions
 from superserve_cli.serving.load.rpc_questions import RpcQuestions
 from superserve_cli.serving.load.target import Target
 from superserve_cli.serving.load.wire import OK, Buffer
@@ -76,7 +76,8 @@ class Sender:
         self.ledger = Ledger(part.trace, part.slo_ns)
         self.pool = Pool(target, part.access, part.connections, self)
         self._clock = Clock.started()
-        self._questions = RpcQuestions(target, part.draw) if target.place.rpc else HttpQuestions(target, part.access.headers, part.draw)
+        asks_rpc = target.place.rpc
+        self._questions: Questions = RpcQuestions(target, part.draw) if asks_rpc else HttpQuestions(target, part.access.headers, part.draw)
         self._grace_ns = int(part.grace_s * NS_PER_S)
         self._unread: deque[tuple[int, int, int, bytes, int | None]] = deque()
         self._unread_bytes = 0

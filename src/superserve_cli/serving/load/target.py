@@ -1,5 +1,6 @@
 """Where the load goes: one model of one server, and how what it says of itself is read."""
 
+import ssl
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,6 +52,18 @@ class Target:
     inputs: tuple[Input, ...]
     binary: bool
     description: dict[str, Any]
+
+
+def silent(place: Place, error: OSError) -> Unreachable:
+    """Nobody answers there; where somebody does, with a certificate that is not believed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Unreachable(f"the certificate of {place} is not to be trusted: {error.verify_message}", hint="name its authority with --ca")
+    return Unreachable(f"nothing answers at {place}: {error.strerror or error}", hint=START)
+
+
+def locked(place: Place, why: str) -> Unreachable:
+    """Somebody answers, and wants a key."""
+    return Unreachable(f"the server at {place} does not let us in ({why})", hint="give its key: --api-key or SUPERSERVE_API_KEY")
 
 
 def only_model(place: Place, names: list[str]) -> str:

@@ -8,12 +8,11 @@ import grpc
 import grpc.aio
 
 from superserve_cli.serving.desk import Cancel, Desk
-from superserve_cli.serving.protocol import InferRequest, InferResponse
+from superserve_cli.serving.protocol import NOWHERE, InferRequest, InferResponse
 from superserve_cli.serving.refusals import Refusal
 from superserve_cli.serving.rpc.codec import read_request, write_response
 from superserve_cli.serving.rpc.door import Context, headers, refuse, within_ns
 from superserve_cli.serving.rpc.messages import ModelInferResponse, ModelStreamInferResponse
-from superserve_cli.serving.tensors import to_bytes
 
 MOST_STREAMED: Final = 1024
 """Requests of one stream that are taken before an answer must have been read."""
@@ -64,11 +63,7 @@ async def infer(desk: Desk, parse: Parse, body: bytes, context: Context) -> byte
 
 def _message(desk: Desk, asked: InferRequest, response: InferResponse) -> Any:
     """The message of an answer, with those outputs in shared memory that are wanted there; raises Refusal."""
-    if not asked.outputs or not (wanted := asked.placed()):
-        return write_response(response, asked.binary_output)
-    placed = {
-        name: desk.regions.write(wanted[name], to_bytes(datatype, data)) for name, datatype, data in response.outputs if name in wanted
-    }
+    placed = desk.put(asked, response) if asked.outputs else NOWHERE
     return write_response(response, asked.binary_output, placed)
 
 

@@ -20,10 +20,6 @@ Replay = Callable[[], object]
 class Mark(Protocol):
     """A point in the work of a device."""
 
-    def query(self) -> bool:
-        """Whether the device has passed it."""
-        ...
-
     def synchronize(self) -> None:
         """Wait until it has."""
         ...
@@ -111,10 +107,6 @@ class Cuda:
 
 class Passed:
     """A mark of a device that has done everything before it is asked."""
-
-    def query(self) -> bool:
-        """It is."""
-        return True
 
     def synchronize(self) -> None:
         """Nothing to wait for."""

@@ -13,6 +13,7 @@ from superserve_cli.core.nouns import Worker
 from superserve_cli.errors import SuperserveError, Unknown
 from superserve_cli.serving.model import Hello, Model
 from superserve_cli.serving.workers import ring
+from superserve_cli.serving.workers.actuation import actuation_ns
 from superserve_cli.serving.workers.messages import MOST_BYTES, READY, Complaint, Order, Plan, encode_hello
 from superserve_cli.serving.workers.overlap import Overlap, Overlapping
 from superserve_cli.serving.workers.ring import Slot
@@ -61,10 +62,12 @@ def _made(order: Order) -> tuple[Worker, Model]:
 def _work(control: socket.socket, worker: Worker, plan: Plan, slots: Sequence[Slot]) -> None:
     turns = WorkerTurns(plan)
     while message := control.recv(JOB.size + 1):
+        begun_ns = time.monotonic_ns()
         job = turns.read(message)
-        slot, begun_ns = slots[job.slot], time.monotonic_ns()
+        slot = slots[job.slot]
         slot.logits[: job.rows] = worker.infer(plan.subnets[job.subnet], slot.inputs[: job.rows])
-        control.send(turns.done(job, begun_ns, time.monotonic_ns() - begun_ns))
+        took_ns = time.monotonic_ns() - begun_ns
+        control.send(turns.done(job, begun_ns, took_ns, actuation_ns(worker, begun_ns)))
 
 
 def _die_with_the_router() -> None:

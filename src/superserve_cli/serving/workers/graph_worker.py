@@ -6,6 +6,7 @@ Input and output are the same memory for all graphs; what arrives is staged in o
 to the device while the present one is computed.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -54,6 +55,8 @@ class GraphWorker:
         self._slots: tuple[_Slot, ...] = ()
         self._begun: dict[int, _Begun] = {}
         self._input = self._output = torch.empty(0)
+        self.chosen_ns = 0
+        """When the graph of the batch that was begun last was chosen, by the machine's monotonic clock."""
         self.bytes: dict[tuple[Subnet, int], int] = {}
         """Memory of the device, weights and buffers included, after each graph was recorded."""
 
@@ -73,7 +76,9 @@ class GraphWorker:
     def infer(self, subnet: Subnet, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Outputs (n, classes) of inputs (n, *shape), in as many batches as it takes."""
         if not self._sizes or (subnet, largest := self._sizes[-1]) not in self._graphs:
-            return self._torch.infer(subnet, batch)
+            outputs = self._torch.infer(subnet, batch)
+            self.chosen_ns = self._torch.chosen_ns
+            return outputs
         parts = [batch[at : at + largest] for at in range(0, len(batch), largest)]
         return np.concatenate([self._alone(subnet, part) for part in parts])
 
@@ -88,16 +93,13 @@ class GraphWorker:
         """
         rows = len(batch)
         replay = self._graphs[subnet, self._sizes[bisect_left(self._sizes, rows)]]
+        self.chosen_ns = time.monotonic_ns()
         sent, staged, fetched = self._slots[slot]
         with torch.inference_mode():
             sent.numpy()[:rows] = batch
             self._accelerator.send(staged[:rows], sent[:rows])
             self._accelerator.compute(lambda: self._torch.load(self._input[:rows], staged[:rows]), replay)
             self._begun[slot] = _Begun(self._accelerator.fetch(fetched[:rows], self._output[:rows]), rows)
-
-    def ended(self, slot: int) -> bool:
-        """Whether the batch in a slot is done."""
-        return self._begun[slot].mark.query()
 
     def finish(self, slot: int) -> NDArray[np.float32]:
         """The outputs of the batch in a slot, once they are there; they are valid until another batch begins in it."""

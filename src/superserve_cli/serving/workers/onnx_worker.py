@@ -1,3 +1,4 @@
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -55,6 +56,8 @@ class OnnxWorker:
         self.threads = threads_of(threads)
         self._providers, self.device = _providers(device)
         files = {file: read(file) for file in files_of(path)}
+        self.chosen_ns = 0
+        """When the session of the last batch was chosen, by the machine's monotonic clock."""
         self.described = _of_one(files)
         self.subnets = _subnets(files)
         self._described = files
@@ -64,6 +67,7 @@ class OnnxWorker:
     def infer(self, subnet: Subnet, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Outputs (n, classes) of inputs (n, *shape); raises Unknown for a subnet that is in none of the files."""
         session, control = self._warm.get(subnet) or self._opened(subnet)
+        self.chosen_ns = time.monotonic_ns()
         logits: NDArray[np.float32] = session.run([OUTPUT], {**control, INPUT: np.require(batch, self.described.dtype, "C")})[0]
         return logits
 

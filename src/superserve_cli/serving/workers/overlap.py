@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superserve_cli.core.nouns import NS_PER_S, Subnet, Worker
+from superserve_cli.serving.workers.actuation import actuation_ns
 from superserve_cli.serving.workers.messages import Plan
 from superserve_cli.serving.workers.ring import Slot
 from superserve_cli.serving.workers.turns import JOB, Job, WorkerTurns
@@ -37,6 +38,7 @@ class Overlapping(Worker, Protocol):
 class _Way(NamedTuple):
     job: Job
     begun_ns: int
+    actuation_ns: int
 
 
 class Foresight:
@@ -85,18 +87,19 @@ class Overlap:
         waiter.start()
         try:
             while message := self._control.recv(JOB.size + 1):
-                self._begin(self._turns.read(message))
+                self._begin(message)
         finally:
             self._begun.put(None)
             waiter.join()
         if self._error is not None:
             raise self._error
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, message: bytes) -> None:
         begun_ns = time.monotonic_ns()
+        job = self._turns.read(message)
         self._worker.begin(job.slot, self._plan.subnets[job.subnet], self._slots[job.slot].inputs[: job.rows])
         self._foresight.begun(time.monotonic_ns() - begun_ns)
-        self._begun.put(_Way(job, begun_ns))
+        self._begun.put(_Way(job, begun_ns, actuation_ns(self._worker, begun_ns)))
 
     def _wait(self) -> None:
         try:
@@ -106,7 +109,7 @@ class Overlap:
             self._error = error
             self._control.shutdown(socket.SHUT_RDWR)
 
-    def _follow(self, job: Job, begun_ns: int) -> None:
+    def _follow(self, job: Job, begun_ns: int, actuation_ns: int) -> None:
         begun_ns = max(begun_ns, self._through_ns)
         if (lead_ns := self._foresight.lead_ns(job)) is not None:
             time.sleep(max(0.0, begun_ns + lead_ns - time.monotonic_ns()) / NS_PER_S)
@@ -114,4 +117,4 @@ class Overlap:
         self._slots[job.slot].logits[: job.rows] = self._worker.finish(job.slot)
         self._through_ns = time.monotonic_ns()
         self._foresight.took(job, self._through_ns - begun_ns)
-        self._control.send(self._turns.done(job, begun_ns, self._through_ns - begun_ns))
+        self._control.send(self._turns.done(job, begun_ns, self._through_ns - begun_ns, actuation_ns))

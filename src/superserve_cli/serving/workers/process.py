@@ -32,8 +32,9 @@ PATIENCE_S: Final = 5.0
 """How long a process may take to end by itself before it is killed."""
 REAP_STEP_S: Final = 0.01
 HUNG_PLANS: Final = 10
-LEAST_HUNG_NS: Final = NS_PER_S
-"""A batch that takes longer than ten times its plan, and than a second, does not come any more."""
+LEAST_HUNG_NS: Final = 3 * NS_PER_S
+"""A batch that takes longer than ten times its plan, and than three seconds, does not come any more: a
+restart would take about as long, and a crowded machine can stop a process for one."""
 LEAST_START_S: Final = 60.0
 START_TIMES: Final = 10
 """A restart that takes longer than ten times the first start, and than a minute, hangs."""
@@ -42,7 +43,7 @@ START_TIMES: Final = 10
 class ProcessWorker:
     """One worker process. A process that ends is started again, later after each failure, and brought to where the last one was.
 
-    It is ended when it keeps a batch for longer than `hung_ns` (by default ten times what is planned, and a second), when a restart
+    It is ended when it keeps a batch for longer than `hung_ns` (by default ten times what is planned, and three seconds), when a restart
     takes longer than `start_s` (by default ten times the first start, and a minute), and when it sends what it must not.
     """
 
@@ -209,7 +210,7 @@ class ProcessWorker:
             self._listener.free(self._index)
         else:
             self.begun_ns = done.begun_ns
-            self._listener.done(self._index, self._slots[done.slot].logits, done.took_ns)
+            self._listener.done(self._index, self._slots[done.slot].logits, done.took_ns, done.actuation_ns)
 
     def _said(self, hello: Hello | Complaint) -> None:
         if isinstance(hello, Complaint):

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -58,6 +59,8 @@ class TorchWorker:
         self.programs = Programs(self.supernet, pack_mb * BYTES_PER_MB)
         self._warm: dict[Subnet, Program] = {}
         self._dtype = dtype
+        self.chosen_ns = 0
+        """When the program of the last batch was chosen, by the machine's monotonic clock."""
         self.pixels = pixels
         self.shape = tuple(supernet.architecture.shape)
         self.input_dtype = np.dtype("uint8" if pixels else supernet.architecture.dtype)
@@ -69,6 +72,7 @@ class TorchWorker:
         """Outputs (n, classes) of inputs (n, *shape); raises Unknown or BadOption for a subnet that cannot run."""
         with torch.inference_mode():
             program = self._warm.get(subnet) or self._program(subnet)
+            self.chosen_ns = time.monotonic_ns()
             logits: NDArray[np.float32] = program(self._sent(batch)).float().cpu().numpy()
         return logits
 

@@ -13,8 +13,10 @@ from superserve_cli.core.nouns import new
 from superserve_cli.serving.workers.messages import Malformed, Plan
 
 JOB: Final = struct.Struct("<III")
-REPORT: Final = struct.Struct("<IIqq")
+REPORT: Final = struct.Struct("<IIqqq")
 FREE, DONE = 1, 2
+UNSEEN: Final = -1
+"""The actuation of a worker that does not say when it had chosen."""
 NEVER: Final = 2**62
 
 
@@ -27,12 +29,17 @@ class Job(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The rows of a slot are answered; when their inference began, by the clock that both processes share, and how long it took."""
+    """The rows of a slot are answered.
+
+    When their inference began, by the clock that both processes share, how long it took, and how long from the job to the program of its
+    subnet (None: the worker does not say).
+    """
 
     slot: int
     rows: int
     begun_ns: int
     took_ns: int
+    actuation_ns: int | None = None
 
 
 class _Batch(NamedTuple):
@@ -79,9 +86,9 @@ class RouterTurns:
         """What a report says: an answer, or (None) that the next batch may come; raises Malformed."""
         if len(message) != REPORT.size:
             raise Malformed(f"a report of {len(message)} bytes")
-        kind, slot, begun_ns, took_ns = REPORT.unpack(message)
+        kind, slot, begun_ns, took_ns, actuation_ns = REPORT.unpack(message)
         if kind == DONE:
-            return self._done(slot, begun_ns, took_ns, now_ns)
+            return self._done(slot, begun_ns, took_ns, actuation_ns, now_ns)
         if kind != FREE:
             raise Malformed(f"a report of kind {kind}")
         self._freed(slot)
@@ -92,16 +99,18 @@ class RouterTurns:
             raise Malformed(f"free with slot {slot}, while slots {[batch.slot for batch in self._batches]} wait")
         self._free = True
 
-    def _done(self, slot: int, begun_ns: int, took_ns: int, now_ns: int) -> Done:
+    def _done(self, slot: int, begun_ns: int, took_ns: int, actuation_ns: int, now_ns: int) -> Done:
         if not self._batches or slot != self._batches[0].slot:
             raise Malformed(f"slot {slot} done, while slots {[batch.slot for batch in self._batches]} wait")
         oldest = self._batches[0]
         if not (oldest.handed_ns <= begun_ns and 0 <= took_ns <= now_ns - begun_ns):
             raise Malformed(f"a batch of {oldest.handed_ns} ns that began at {begun_ns} ns and took {took_ns} ns is done at {now_ns} ns")
+        if not UNSEEN <= actuation_ns <= now_ns - oldest.handed_ns:
+            raise Malformed(f"a batch of {oldest.handed_ns} ns that is done at {now_ns} ns took {actuation_ns} ns to actuate")
         self._batches.popleft()
         self._free = self._free or not self._batches
         self._last_done_ns = now_ns
-        return new(Done, (slot, oldest.rows, begun_ns, took_ns))
+        return new(Done, (slot, oldest.rows, begun_ns, took_ns, None if actuation_ns == UNSEEN else actuation_ns))
 
 
 class WorkerTurns:
@@ -125,9 +134,9 @@ class WorkerTurns:
 
     def free(self, job: Job) -> bytes:
         """The report that the next batch may come."""
-        return REPORT.pack(FREE, job.slot, 0, 0)
+        return REPORT.pack(FREE, job.slot, 0, 0, UNSEEN)
 
-    def done(self, job: Job, begun_ns: int, took_ns: int) -> bytes:
+    def done(self, job: Job, begun_ns: int, took_ns: int, actuation_ns: int = UNSEEN) -> bytes:
         """The report that a job is done."""
         self._answered += 1
-        return REPORT.pack(DONE, job.slot, begun_ns, took_ns)
+        return REPORT.pack(DONE, job.slot, begun_ns, took_ns, actuation_ns)
