@@ -23,7 +23,7 @@ READ: Final = 10_000
 def fuzz_messages(count: int, seed: int = 3) -> tuple[int, int]:
     """Of so many messages on each of three ways, how many were malformed, and how many were believed that could not be."""
     random, malformed, wrong = Random(seed), 0, 0
-    reports = [REPORT.pack(kind, slot, NOW_NS, 5) for kind in (FREE, DONE) for slot in (0, 1)]
+    reports = [REPORT.pack(kind, slot, NOW_NS, 5, 1) for kind in (FREE, DONE) for slot in (0, 1)]
     jobs = [JOB.pack(slot, subnet, 2) for slot in (0, 1) for subnet in (0, 1)]
     hello = encode_hello(Hello(Model("net", "hash", (3,), 10), {"device": "cpu"}, 2))
     for _ in range(count):
