@@ -30,7 +30,7 @@ class Listener(Protocol):
         ...
 
     def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int) -> None:
-        """A worker's oldest batch is ready; `logits` may have more rows than that, and be reused once this returns."""
+        """A worker's oldest batch is ready; `logits` may be reused once this returns."""
         ...
 
     def lost(self, worker: int, reason: str = "ended") -> None:
