@@ -30,7 +30,7 @@ class Listener(Protocol):
         ...
 
     def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int, actuation_ns: int | None = None) -> None:
-        """A worker's oldest batch is ready; `logits` may have more rows than that, and be reused once this returns.
+        """A worker's oldest batch is ready; `logits` may be reused once this returns.
 
         `actuation_ns` is the part of it from the job to the choice of the subnet's program, where the worker has told.
         """

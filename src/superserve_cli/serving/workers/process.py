@@ -210,7 +210,7 @@ class ProcessWorker:
             self._listener.free(self._index)
         else:
             self.begun_ns = done.begun_ns
-            self._listener.done(self._index, self._slots[done.slot].logits, done.took_ns, done.actuation_ns)
+            self._listener.done(self._index, self._slots[done.slot].logits[: done.rows], done.took_ns, done.actuation_ns)
 
     def _said(self, hello: Hello | Complaint) -> None:
         if isinstance(hello, Complaint):
