@@ -206,6 +206,14 @@ def test_cuda_memory_is_not_shared_and_nothing_is_registered_of_it(browser: Brow
 # logging, traces
 
 
+@pytest.fixture
+def unchanged_log() -> Iterator[None]:
+    before = logging_settings.ROOT.level
+    yield
+    logging_settings.ROOT.setLevel(before)
+
+
+@pytest.mark.usefixtures("unchanged_log")
 def test_the_log_can_be_made_quieter_and_traces_are_not_kept(browser: Browser) -> None:
     before = browser.get("/v2/logging")[1]
     assert post(browser, "/v2/logging", before) == (200, before)
