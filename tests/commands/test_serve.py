@@ -350,6 +350,12 @@ def test_load_for_words_is_words(of_words: Served) -> None:
         (["--hung-ms", "9"], "--hung-ms is 9"),
         (["--hung-ms", "nan"], "--hung-ms is nan"),
         (["--port", "99999"], "--port"),
+        (["--slo-ms", "1e-9"], "--slo-ms is 1e-09"),
+        (["--drain-s", "inf"], "--drain-s"),
+        (["--max-queue", "99999999999999999999"], "--max-queue"),
+        (["--max-queue-mb", "99999999999999999999"], "--max-queue-mb"),
+        (["--max-connections", "3000000000"], "--max-connections"),
+        (["missing", "--check"], "cannot read missing: No such file"),
         (["--max-queue", "0"], "--max-queue"),
         (["--threads", "0"], "--threads"),
         (["--pack-mb", "-1"], "--pack-mb"),
@@ -381,12 +387,18 @@ def test_a_wrong_option_is_one_line(profile: Path, capsys: pytest.CaptureFixture
     assert err.count("\n") == 1
 
 
+def test_a_folder_with_a_link_to_nothing_is_one_line(profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "weights.safetensors").symlink_to("gone")
+    assert run(["serve", "--profile", str(profile), str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: cannot read {tmp_path / 'weights.safetensors'}: No such file")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--dtype", "int8"], "no dtype 'int8'"),
         (["--device", "abacus"], "no device 'abacus'"),
-        (["missing"], "there is no missing"),
+        (["missing"], "cannot read missing: No such file"),
         (["--profile", "modelled"], "which the profile serves (profile what is served"),
     ],
 )
