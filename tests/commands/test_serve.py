@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -229,6 +230,20 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
 KEY = "a-key-of-the-tests"
 
 
+def test_events_that_cannot_be_written_do_not_cost_the_outcomes(profile: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    shutil.copy(profile, tmp_path / profile.name)
+    served = Served(tmp_path / profile.name, "--record", str(tmp_path / "gone" / "events.parquet"))
+    assert served.infer(asked())[0] == 200
+    (tmp_path / "gone").rmdir()
+    (tmp_path / "gone").write_text("in the way")
+    served.process.send_signal(signal.SIGTERM)
+    _, err = served.process.communicate(timeout=SLOW)
+    assert served.process.returncode == 2
+    assert f"error: cannot write {tmp_path / 'gone' / 'events.parquet'}" in err
+    assert len(outcomes.read(served.out / "outcomes.parquet")[0]) == 1
+
+
 def lines(file: Any, until: str) -> dict[str, Any]:
     """The fields of the first event of that name in a log of JSON lines; every line before it is JSON too."""
     for line in file:
@@ -295,6 +310,20 @@ def test_a_configured_server_speaks_tls_asks_for_keys_logs_json_and_swaps_on_sig
 
 
 WORDS = {"name": "input", "datatype": "INT64", "shape": [1, 6], "data": [3, 1, 19, 4, 0, 0]}
+
+
+def test_a_hangup_while_the_server_starts_does_not_end_it(profile: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    says_so = f"from pathlib import Path\nPath({str(tmp_path / 'begun')!r}).touch()\n"
+    mine.write_text(f"import time\n{says_so}time.sleep(1)\ndef f(profile, workers):\n    return lambda slack_ns, depth: None\n")
+    command = [sys.executable, "-m", "superserve_cli", "serve", "--profile", str(profile), "--policy", f"{mine}:f", "--check"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until_s = time.monotonic() + SLOW
+    while not (tmp_path / "begun").exists() and process.poll() is None and time.monotonic() < until_s:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=SLOW)[1] == "nothing is wrong\n"
+    assert process.returncode == 0
 
 
 @pytest.fixture(scope="module", params=["folder", "whole", "static"])

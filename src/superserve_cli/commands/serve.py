@@ -91,10 +91,12 @@ def serve(
     SIGTERM answers what is queued and ends; a second one ends at once. SIGHUP serves what --config, the policy's file, the profile,
     the SuperNet, keys and certificates are by now, without losing a request. Metrics for Prometheus are at /metrics.
     """
+    import signal
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before the server can swap shall not end it
+
     from superserve_cli import console, reports
     from superserve_cli.core import files
-    from superserve_cli.engine import recording
-    from superserve_cli.reports import manifest
     from superserve_cli.serving import logs
 
     logs.set_up(log_level or ("warning" if quiet else "info"), log_format)
@@ -109,18 +111,36 @@ def serve(
         files.claim_parquet(record, overwrite)
     chatty = not quiet and log_format == "text"
     server = _run(context, settings, chatty)
-    if record is not None and (recorded := server.recording()) is not None:
-        recording.write(record, recorded)
-        if chatty:
-            console.note(f"{len(recorded)} events and decisions, written to {record}")
-    outcomes = server.outcomes()
-    if out is None or outcomes is None:
+    try:
+        if record is not None:
+            _keep_events(server, record, chatty)
+    finally:  # a disk that is full is no reason to lose what goes to another one
+        if out is not None:
+            _keep_run(server, out, chatty)
+
+
+def _keep_events(server: "Server", path: Path, chatty: bool) -> None:
+    from superserve_cli import console
+    from superserve_cli.engine import recording
+
+    if (recorded := server.recording()) is None:
+        return
+    recording.write(path, recorded)
+    if chatty:
+        console.note(f"{len(recorded)} events and decisions, written to {path}")
+
+
+def _keep_run(server: "Server", folder: Path, chatty: bool) -> None:
+    from superserve_cli import console, reports
+    from superserve_cli.reports import manifest
+
+    if (outcomes := server.outcomes()) is None:
         return
     if len(outcomes):
-        reports.clear_folder(out)
-        reports.write_run(out, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
+        reports.clear_folder(folder)
+        reports.write_run(folder, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
     if chatty:
-        console.note(f"{len(outcomes)} requests, written to {out}" if len(outcomes) else f"nobody asked: nothing is written to {out}")
+        console.note(f"{len(outcomes)} requests, written to {folder}" if len(outcomes) else f"nobody asked: nothing is written to {folder}")
 
 
 def _picked(values: Mapping[str, Any]) -> dict[str, Any]:
