@@ -36,6 +36,6 @@ def test_what_the_user_did_wrong_exits_with_two_what_did_not_hold_with_three_and
     [("slackfitt", "did you mean slackfit?"), ("zebra", "choose one of: slackfit, infaas"), ("", "choose one of: slackfit, infaas")],
 )
 def test_an_unknown_name_is_answered_with_the_likeliest_or_with_all(name: str, hint: str) -> None:
-    error = Unknown("policy", name, iter(["slackfit", "infaas"]))
+    error = Unknown("policy", name, iter(["slackfit", "infaas", "slackfit"]))
     assert str(error) == f"no policy {name!r}"
     assert error.hint == hint

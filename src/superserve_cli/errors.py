@@ -43,7 +43,7 @@ class Unknown(SuperserveError):
     """A name that is not among those that exist; the hint lists them, the likeliest first."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        names = list(known)
+        names = list(dict.fromkeys(known))  # an index may list each version of a model
         near = get_close_matches(name, names, n=1)
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
         known_names = f"choose one of: {', '.join(names[:LISTED])}{more}"

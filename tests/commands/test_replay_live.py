@@ -60,6 +60,6 @@ def test_a_key_opens_the_server_and_goes_into_no_file(
 
 
 def test_what_belongs_to_a_target_is_refused_without_one(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--inputs", "rows.npy", "--processes", "2", "--ca", "x.pem", "--insecure-tls"]
+    options = ["--wait", "5", "--inputs", "rows.npy", "--processes", "2", "--ca", "x.pem", "--insecure-tls"]
     assert run(["replay", "--trace", "poisson", *options]) == 2
-    assert "--inputs, --processes, --ca, --insecure-tls can only go with --target" in capsys.readouterr().err
+    assert "--wait, --inputs, --processes, --ca, --insecure-tls can only go with --target" in capsys.readouterr().err

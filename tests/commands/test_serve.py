@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -229,6 +230,20 @@ def test_sigterm_answers_what_is_queued_writes_the_run_and_leaves_nothing_behind
 KEY = "a-key-of-the-tests"
 
 
+def test_events_that_cannot_be_written_do_not_cost_the_outcomes(profile: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    shutil.copy(profile, tmp_path / profile.name)
+    served = Served(tmp_path / profile.name, "--record", str(tmp_path / "gone" / "events.parquet"))
+    assert served.infer(asked())[0] == 200
+    (tmp_path / "gone").rmdir()
+    (tmp_path / "gone").write_text("in the way")
+    served.process.send_signal(signal.SIGTERM)
+    _, err = served.process.communicate(timeout=SLOW)
+    assert served.process.returncode == 2
+    assert f"error: cannot write {tmp_path / 'gone' / 'events.parquet'}" in err
+    assert len(outcomes.read(served.out / "outcomes.parquet")[0]) == 1
+
+
 def lines(file: Any, until: str) -> dict[str, Any]:
     """The fields of the first event of that name in a log of JSON lines; every line before it is JSON too."""
     for line in file:
@@ -297,6 +312,20 @@ def test_a_configured_server_speaks_tls_asks_for_keys_logs_json_and_swaps_on_sig
 WORDS = {"name": "input", "datatype": "INT64", "shape": [1, 6], "data": [3, 1, 19, 4, 0, 0]}
 
 
+def test_a_hangup_while_the_server_starts_does_not_end_it(profile: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    says_so = f"from pathlib import Path\nPath({str(tmp_path / 'begun')!r}).touch()\n"
+    mine.write_text(f"import time\n{says_so}time.sleep(1)\ndef f(profile, workers):\n    return lambda slack_ns, depth: None\n")
+    command = [sys.executable, "-m", "superserve_cli", "serve", "--profile", str(profile), "--policy", f"{mine}:f", "--check"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until_s = time.monotonic() + SLOW
+    while not (tmp_path / "begun").exists() and process.poll() is None and time.monotonic() < until_s:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=SLOW)[1] == "nothing is wrong\n"
+    assert process.returncode == 0
+
+
 @pytest.fixture(scope="module", params=["folder", "whole", "static"])
 def of_words(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server of one subnet of a SuperNet of words, in each form that there is."""
@@ -350,6 +379,12 @@ def test_load_for_words_is_words(of_words: Served) -> None:
         (["--hung-ms", "9"], "--hung-ms is 9"),
         (["--hung-ms", "nan"], "--hung-ms is nan"),
         (["--port", "99999"], "--port"),
+        (["--slo-ms", "1e-9"], "--slo-ms is 1e-09"),
+        (["--drain-s", "inf"], "--drain-s"),
+        (["--max-queue", "99999999999999999999"], "--max-queue"),
+        (["--max-queue-mb", "99999999999999999999"], "--max-queue-mb"),
+        (["--max-connections", "3000000000"], "--max-connections"),
+        (["missing", "--check"], "cannot read missing: No such file"),
         (["--max-queue", "0"], "--max-queue"),
         (["--threads", "0"], "--threads"),
         (["--pack-mb", "-1"], "--pack-mb"),
@@ -381,12 +416,18 @@ def test_a_wrong_option_is_one_line(profile: Path, capsys: pytest.CaptureFixture
     assert err.count("\n") == 1
 
 
+def test_a_folder_with_a_link_to_nothing_is_one_line(profile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "weights.safetensors").symlink_to("gone")
+    assert run(["serve", "--profile", str(profile), str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: cannot read {tmp_path / 'weights.safetensors'}: No such file")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--dtype", "int8"], "no dtype 'int8'"),
         (["--device", "abacus"], "no device 'abacus'"),
-        (["missing"], "there is no missing"),
+        (["missing"], "cannot read missing: No such file"),
         (["--profile", "modelled"], "which the profile serves (profile what is served"),
     ],
 )

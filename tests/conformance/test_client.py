@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superserve_cli.conformance import expect, headers, place
+from superserve_cli.conformance import expect, find, headers, place
 from superserve_cli.conformance.client import Answer, Client
 from superserve_cli.conformance.verdict import Unmet
-from superserve_cli.errors import BadOption
+from superserve_cli.errors import BadOption, Unreachable
 
 BINARY = b'{"model_name":"m","outputs":[{"name":"y","datatype":"INT8","shape":[1],"parameters":{"binary_data_size":1}}]}'
 
@@ -52,6 +52,11 @@ def test_every_answer_on_a_connection_is_read_to_its_end(said: bytes, bodies: li
 def test_what_is_no_http_is_told(said: bytes) -> None:
     with answering(said) as client, pytest.raises(Unmet, match="HTTP answer"):
         client.raw(b"x")
+
+
+def test_somebody_who_speaks_no_http_is_no_server() -> None:
+    with answering(b"220 mail.example ESMTP\r\n") as client, pytest.raises(Unreachable, match="no server of HTTP answers"):
+        find(client, None)
 
 
 def test_no_answer_is_told() -> None:

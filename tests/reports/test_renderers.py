@@ -74,11 +74,22 @@ def test_an_interval_cut_at_one_hundred_shows_its_longer_half() -> None:
         steady(),
         a_run(Req(0, 5)),
         a_run(Req(0)),
+        a_run(Req(0, slo_ms=100)),
+        a_run(Req(0, 100, slo_ms=100)),
         a_run(Req(0, 5, subnet="unmeasured"), Req(1, 500)),
         a_run(*(Req(i, 5, slo_ms=10 + i, tenant=f"t{i}") for i in range(30))),
         a_run(Req(0, 5), trace={}, profile={}, versions=None, hardware=None, offered_qps=None, load=None, workers=None, policy=None),
     ],
-    ids=["usual", "one request", "one drop", "accuracy unknown", "own SLOs and many tenants", "bare manifest"],
+    ids=[
+        "usual",
+        "one request",
+        "one drop",
+        "one drop at a round SLO",
+        "one answer at its SLO",
+        "accuracy unknown",
+        "own SLOs and many tenants",
+        "bare manifest",
+    ],
 )
 def test_a_page_is_whole_and_needs_nothing_else(run: Run) -> None:
     text = run_page(run)

@@ -459,6 +459,19 @@ def test_a_router_that_plans_anew_keeps_who_waits_and_tells_who_waits_in_vain(wo
         server.ask(slo_ms=100, floor=0.85)
 
 
+@pytest.mark.parametrize("needs", [{"subnet": "large"}, {"floor": 0.9}])
+def test_a_worker_that_is_lost_with_what_is_served_no_more_leaves_nobody_waiting(world: World, needs: dict[str, Any]) -> None:
+    server = world(workers=2)
+    _, doomed = server.ask(slo_ms=100, **needs)
+    server.router.replan(Engine(server.profile.only({"small"}), policies.named("slackfit"), "drop", 2), max_queue=9)
+    _, other = server.ask(slo_ms=100)
+    server.links[0].die()
+    server.advance(50)
+    assert doomed.refusal is Invalid
+    assert other.answer.subnet == "small"
+    assert server.statuses() == ["failed", "met"]
+
+
 def test_an_idle_worker_begins_what_only_the_new_plan_would_run(world: World) -> None:
     server = world(policy="max-accuracy", late="drop")
 

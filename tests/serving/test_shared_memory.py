@@ -1,11 +1,13 @@
 import os
+import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from superserve_cli.serving.refusals import Invalid, Missing, TooLarge, Unsupported
+from superserve_cli.serving.refusals import Failed, Invalid, Missing, TooLarge, Unsupported
 from superserve_cli.serving.shared_memory import MOST_BYTES, MOST_REGIONS, Place, Regions, place, said
 
 
@@ -122,3 +124,18 @@ def test_a_place_is_said_as_it_was_asked_for() -> None:
         assert place(said(where)) == where
     with pytest.raises(TooLarge):
         place(said(Place("r", MOST_BYTES + 1)))
+
+
+def test_an_output_for_which_there_is_no_memory_is_refused(regions: Regions, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "data", 2**30)  # as much as its client says, none of it there yet
+    regions.register("out", "data", 2**29, 16)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**29 + 4, hard))
+    try:
+        with pytest.raises(Failed, match="4 of 8 bytes"):
+            regions.write(Place("out", 8), b"12345678")
+        with pytest.raises(Failed, match="File too large"):
+            regions.write(Place("out", 8, 8), b"12345678")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

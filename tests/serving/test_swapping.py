@@ -302,3 +302,30 @@ def test_who_waits_for_a_swap_when_the_server_ends_is_told(world: World) -> None
         assert await asked == (503, {"error": "the server is shutting down"})
 
     talk(world, story)
+
+
+def test_one_swap_does_for_all_who_ask_before_it_begins(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(server: Server, client: Client) -> None:
+        with logged(caplog, "swapped") as swapped:
+            async with server._swapper.turn:
+                server.swap()
+                loads = [asyncio.create_task(client.ask("POST", "/v2/repository/models/sleeper/load")) for _ in range(5)]
+                await client.until(lambda: len(server._swapper._asked) == 6)
+            assert await asyncio.gather(*loads) == [(200, {})] * 5
+            assert len(swapped()) == 1
+
+    talk(world, story)
+
+
+def test_a_server_that_ends_begins_no_swap(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(server: Server, client: Client) -> None:
+        pids = server.pids
+        await server.drain()
+        world.workers = 2
+        with logged(caplog, "swapped") as swapped:
+            server.swap()
+            await asyncio.sleep(0)
+            assert not server._swapper._tasks
+            assert (swapped(), server.pids) == ([], pids)
+
+    talk(world, story)

@@ -84,7 +84,7 @@ def replay(
     decided = {"--policy": policy, "--profile": profile, "--workers": workers, "--late": late, "--service": service, "--subnets": subnets}
     if target is not None and (given := [option for option, value in decided.items() if value is not None]):
         raise BadOption(f"{', '.join(given)} cannot go with --target: the server decides", hint=f"leave {', '.join(given)} out")
-    sent = {"--inputs": inputs, "--processes": processes, "--ca": ca, "--insecure-tls": insecure_tls or None}
+    sent = {"--wait": wait or None, "--inputs": inputs, "--processes": processes, "--ca": ca, "--insecure-tls": insecure_tls or None}
     if target is None and (given := [option for option, value in sent.items() if value is not None]):
         raise BadOption(f"{', '.join(given)} can only go with --target", hint=f"leave {', '.join(given)} out")
     rules = {"workers": DEFAULT_WORKERS if workers is None else workers, "late": late or "shed", "service": service}

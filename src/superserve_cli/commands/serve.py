@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from superserve_cli.serving.tls import Tls
 
 LONGEST_SLO_MS = 86_400_000
+LEAST_SLO_MS = 0.001
+MOST = 1_000_000
+"""Of requests that wait, of connections and of MB: what is more is a slip of the keyboard, and more than libraries count."""
+LONGEST_DRAIN_S = 86_400
 LEAST_HUNG_MS = 10
 GRPC_PORT = 8001
 WORKER = "superserve_cli.serving.workers.resident:make"
@@ -46,8 +50,10 @@ def serve(
         typer.Option(help="Where to listen for gRPC (default: 8001, or a free port with --port 0).", min=0, max=65535, show_default=False),
     ] = None,
     no_grpc: Annotated[bool, typer.Option("--no-grpc", help="Serve HTTP alone.")] = False,
-    max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1)] = 10_000,
-    max_queue_mb: Annotated[int, typer.Option(help="MB that requests may take which arrive, wait or run; more get 503.", min=1)] = 1024,
+    max_queue: Annotated[int, typer.Option(help="Requests that may wait; more get 503.", min=1, max=MOST)] = 10_000,
+    max_queue_mb: Annotated[
+        int, typer.Option(help="MB that requests may take which arrive, wait or run; more get 503.", min=1, max=MOST)
+    ] = 1024,
     fixtures: Annotated[
         bool, typer.Option("--fixtures", help="Serve simple, simple_string and simple_identity too, for clients' own tests.")
     ] = False,
@@ -55,8 +61,10 @@ def serve(
         float | None, typer.Option(help="A worker that keeps a batch for longer is restarted.", show_default="10 x its plan, at least 3 s")
     ] = None,
     drift_guard: Annotated[bool, typer.Option(help="Plan workers that are slower than their profile as slow.")] = True,
-    max_connections: Annotated[int, typer.Option(help="Clients that may be connected; more get 503.", min=1)] = 4096,
-    drain_s: Annotated[float, typer.Option(help="Seconds for answers that are owed at the end; then they are 503.", min=0)] = 30.0,
+    max_connections: Annotated[int, typer.Option(help="Clients that may be connected; more get 503.", min=1, max=MOST)] = 4096,
+    drain_s: Annotated[
+        float, typer.Option(help="Seconds for answers that are owed at the end; then they are 503.", min=0, max=LONGEST_DRAIN_S)
+    ] = 30.0,
     api_key: Annotated[
         str | None,
         typer.Option(help="Who asks must send Authorization: Bearer KEY.", envvar="SUPERSERVE_API_KEY", metavar="KEY", show_default=False),
@@ -83,10 +91,12 @@ def serve(
     SIGTERM answers what is queued and ends; a second one ends at once. SIGHUP serves what --config, the policy's file, the profile,
     the SuperNet, keys and certificates are by now, without losing a request. Metrics for Prometheus are at /metrics.
     """
+    import signal
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before the server can swap shall not end it
+
     from superserve_cli import console, reports
     from superserve_cli.core import files
-    from superserve_cli.engine import recording
-    from superserve_cli.reports import manifest
     from superserve_cli.serving import logs
 
     logs.set_up(log_level or ("warning" if quiet else "info"), log_format)
@@ -101,18 +111,36 @@ def serve(
         files.claim_parquet(record, overwrite)
     chatty = not quiet and log_format == "text"
     server = _run(context, settings, chatty)
-    if record is not None and (recorded := server.recording()) is not None:
-        recording.write(record, recorded)
-        if chatty:
-            console.note(f"{len(recorded)} events and decisions, written to {record}")
-    outcomes = server.outcomes()
-    if out is None or outcomes is None:
+    try:
+        if record is not None:
+            _keep_events(server, record, chatty)
+    finally:  # a disk that is full is no reason to lose what goes to another one
+        if out is not None:
+            _keep_run(server, out, chatty)
+
+
+def _keep_events(server: "Server", path: Path, chatty: bool) -> None:
+    from superserve_cli import console
+    from superserve_cli.engine import recording
+
+    if (recorded := server.recording()) is None:
+        return
+    recording.write(path, recorded)
+    if chatty:
+        console.note(f"{len(recorded)} events and decisions, written to {path}")
+
+
+def _keep_run(server: "Server", folder: Path, chatty: bool) -> None:
+    from superserve_cli import console, reports
+    from superserve_cli.reports import manifest
+
+    if (outcomes := server.outcomes()) is None:
         return
     if len(outcomes):
-        reports.clear_folder(out)
-        reports.write_run(out, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
+        reports.clear_folder(folder)
+        reports.write_run(folder, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
     if chatty:
-        console.note(f"{len(outcomes)} requests, written to {out}" if len(outcomes) else f"nobody asked: nothing is written to {out}")
+        console.note(f"{len(outcomes)} requests, written to {folder}" if len(outcomes) else f"nobody asked: nothing is written to {folder}")
 
 
 def _picked(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,10 +215,17 @@ def _settings(
 
 
 def _weights(supernet: str | Path | None) -> tuple[tuple[str, int, int, int], ...]:
-    """What tells whether the files of a SuperNet are still those that workers have loaded."""
-    if supernet is None or not (path := Path(supernet)).exists():
+    """What tells whether the files of a SuperNet are still those that workers have loaded; raises BadFile where one cannot be read."""
+    from superserve_cli.errors import BadFile
+
+    if supernet is None:
         return ()
-    looks = [(file.name, file.stat()) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    path = Path(supernet)
+    try:
+        looks = [(file.name, file.stat()) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    except OSError as error:
+        hint = "name a SuperNet's folder, an .onnx file, or a folder of them"
+        raise BadFile(f"cannot read {error.filename or path}: {error.strerror}", hint=hint) from error
     return tuple((name, look.st_ino, look.st_size, look.st_mtime_ns) for name, look in looks)
 
 
@@ -234,8 +269,8 @@ def _slo_ns(slo_ms: float | None, default_ns: int) -> int:
 
     if slo_ms is None:
         return default_ns
-    if not 0 < slo_ms <= LONGEST_SLO_MS:
-        raise BadOption(f"--slo-ms is {slo_ms:g}", hint=f"it must be more than 0 and at most {LONGEST_SLO_MS} milliseconds")
+    if not LEAST_SLO_MS <= slo_ms <= LONGEST_SLO_MS:
+        raise BadOption(f"--slo-ms is {slo_ms:g}", hint=f"it must be from {LEAST_SLO_MS} to {LONGEST_SLO_MS} milliseconds")
     return ms_to_ns(slo_ms)
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from superserve_cli.conformance.client import Client
 from superserve_cli.conformance.samples import DATATYPES, Sample, sample
+from superserve_cli.conformance.verdict import Unmet
 from superserve_cli.errors import BadOption, Unknown, Unreachable
 
 START: Final = "start a server, or check the URL"
@@ -57,9 +58,15 @@ class Target:
 def find(client: Client, model: str | None) -> Target:
     """The model of that name, or the only one that the server lists; raises Unreachable, Unknown and BadOption."""
     try:
-        answer = client.get("/v2")
+        return _find(client, model)
     except OSError as error:
         raise Unreachable(f"nothing answers at {client.place}: {error.strerror or error}", hint=START) from None
+    except Unmet as error:
+        raise Unreachable(f"no server of HTTP answers at {client.place}: {error}", hint=START) from None
+
+
+def _find(client: Client, model: str | None) -> Target:
+    answer = client.get("/v2")
     said = answer.json
     if answer.status != 200 or not isinstance(said, dict) or "name" not in said:
         raise Unreachable(f"the server at {client.place} does not speak the Open Inference Protocol v2 (GET /v2: {answer})", hint=START)
@@ -68,7 +75,7 @@ def find(client: Client, model: str | None) -> Target:
     name = model or _only(client)
     metadata = _metadata(client, name)
     server = f"{said['name']} {said.get('version', '')}".strip()
-    versions = tuple(map(str, metadata.get("versions") or ()))
+    versions = tuple(map(str, said_versions)) if isinstance(said_versions := metadata.get("versions"), list) else ()
     return Target(server, extensions, name, versions, _tensors(metadata, name, "inputs"), _tensors(metadata, name, "outputs"))
 
 

@@ -207,11 +207,11 @@ class Engine:
         steps.push(self._idle, IDLE, self._scale[worker], worker)
 
     def lose(self, worker: int) -> list[Request]:
-        """A worker is gone; all that it has not answered waits again, and is returned."""
+        """A worker is gone; all that it has not answered is returned, and waits again where it can be served (see `replan`)."""
         self._live.discard(worker)
         steps.discard(self._idle, IDLE, self._scale[worker], worker)
         lost = [request for batch in self._running.pop(worker, ()) for request in batch]
-        for request in lost:
+        for request in filter(self.able, lost):
             Engine.arrive(self, request)  # it comes back, which is no new event to whoever listens for arrivals
         self._compare()
         return lost
@@ -237,6 +237,10 @@ class Engine:
         if self._live:
             self._least, worker = min((self._scale[worker], worker) for worker in self._live)
             self._best = self._tables[worker]
+
+    def waits(self, id: int) -> bool:
+        """Whether a request is in a queue."""
+        return id in self._waiting
 
     def hopeless(self, id: int, now_ns: int) -> bool:
         """Whether a waiting request would be dropped if it were decided now, by the least slowed worker."""

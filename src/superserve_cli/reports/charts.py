@@ -149,6 +149,8 @@ def latency_svg(latency_ms: Floats, limit: float, unit: str) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((44 / HALF, 0.17, 1 - 56 / HALF, 0.72))
         axes.set_xscale("log")
+        if np.all(answers == limit):  # or there are none: an axis around one value finds no ends of its own
+            axes.set_xlim(limit / 10, 1.4 * limit)
         axes.axvline(limit, color=MISS, linewidth=1.4, linestyle=(0, (4, 3)))
         axes.annotate("SLO", (limit, 4), xytext=(4, 0), textcoords="offset points", color=MISS)
         if len(answers):

@@ -190,9 +190,7 @@ class Router:
         self.max_queue = max_queue
         other, now_ns = engine.profile is not self._engine.profile, self._now_ns()
         for request in self._engine.replan(engine):
-            reply = self._waiting[request.id].reply
-            self._end(request, now_ns, FAILED)
-            reply.refused(Invalid("the server does not serve any more what this request needs"))
+            self._disown(self._waiting[request.id], now_ns)
         if other and self._guard is not None:
             self._watch_drift(now_ns)
             for worker in range(len(self._links)):
@@ -200,6 +198,11 @@ class Router:
         self._wakes_ns = NEVER
         self._expire()
         self._decide(now_ns)
+
+    def _disown(self, waiting: _Waiting, now_ns: int) -> None:
+        """Nobody can serve a request any more since the server plans anew."""
+        self._end(waiting.request, now_ns, FAILED)
+        waiting.reply.refused(Invalid("the server does not serve any more what this request needs"))
 
     def _watch_drift(self, now_ns: int) -> None:
         """Compare the workers with the engine's profile, which they have kept to until they show that they do not."""
@@ -250,7 +253,9 @@ class Router:
         """A request was lost with its worker: it waits again, if anybody waits for it, there is time, and it is not to blame."""
         id = waiting.request.id
         waiting.losses += 1
-        if waiting.gone:
+        if not self._engine.waits(id):  # what it ran on is served no more
+            self._disown(waiting, self._now_ns())
+        elif waiting.gone:
             self.cancel(id)
         elif waiting.losses >= MOST_LOSSES:
             self._give_up(waiting, FAILED, Failed(f"{MOST_LOSSES} workers were lost while they ran it"))

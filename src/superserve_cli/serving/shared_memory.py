@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from superserve_cli.serving.refusals import Invalid, Missing, TooLarge, Unsupported
+from superserve_cli.serving.refusals import Failed, Invalid, Missing, TooLarge, Unsupported
 
 ROOT: Final = Path("/dev/shm")
 KEY: Final = re.compile(r"/?([^/\0]{1,255})")
@@ -97,7 +97,7 @@ class Regions:
             raise Invalid(f"the output takes {len(data)} bytes, and its place in shared memory has {place.byte_size}")
         at = region.offset + place.offset
         _check_size(region.file, f"shared memory region {region.name!r}", at + len(data))
-        os.pwrite(region.file, data, at)
+        _write(region, data, at)
         return place._replace(byte_size=len(data))
 
     def _region(self, name: str) -> Region:
@@ -135,6 +135,16 @@ def said(where: Place) -> dict[str, Any]:
     """A place as parameters of a tensor."""
     offset = {"shared_memory_offset": where.offset} if where.offset else {}
     return {"shared_memory_region": where.region, "shared_memory_byte_size": where.byte_size, **offset}
+
+
+def _write(region: Region, data: bytes, at: int) -> None:
+    """Fill a piece of a region, for which there may be no memory: its client can make it larger than there is."""
+    try:
+        written = os.pwrite(region.file, data, at)
+    except OSError as error:
+        raise Failed(f"cannot write to shared memory region {region.name!r}: {error.strerror}") from None
+    if written < len(data):
+        raise Failed(f"shared memory region {region.name!r} took {written} of {len(data)} bytes")
 
 
 def _open(root: Path, key: str) -> int:

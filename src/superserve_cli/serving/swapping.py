@@ -17,6 +17,7 @@ log = logging.getLogger("superserve.server")
 REPLANNED: Final = "replanned"
 REPLACED: Final = "replaced"
 FAILED: Final = "failed"
+ENDING: Final = "the server is shutting down"
 Swap = Callable[[Callable[[str], None]], Awaitable[None]]
 """Swaps, and says how (REPLANNED or REPLACED) as soon as the new serves; raises the SuperserveError that hinders it."""
 
@@ -31,34 +32,43 @@ class Swapper:
     def __init__(self, swap: Swap) -> None:
         self._swap = swap
         self.turn = asyncio.Lock()
+        self._asked: list[Done] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._over = False
         self.counts = Counter({REPLANNED: 0, REPLACED: 0, FAILED: 0})
 
     def ask(self, done: Done = nobody) -> None:
-        """Swap as soon as earlier swaps are through; what is on disk then counts."""
-        task = asyncio.get_running_loop().create_task(self._one(done))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Swap as soon as earlier swaps are through; what is on disk then counts, so one swap does for all who ask before it begins."""
+        if self._over:
+            done(Busy(ENDING))
+            return
+        self._asked.append(done)
+        if len(self._asked) == 1:
+            task = asyncio.get_running_loop().create_task(self._one())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def cancel(self) -> None:
         """Begin no more, and leave those that have begun where they are."""
+        self._over = True
         for task in self._tasks:
             task.cancel()
+        while self._asked:
+            self._asked.pop()(Busy(ENDING))
 
-    async def _one(self, done: Done) -> None:
-        waits = True
+    async def _one(self) -> None:
+        asked = self._asked
 
         def tell(refusal: Refusal | None) -> None:
-            nonlocal waits
-            if waits:
-                waits = False
-                done(refusal)
+            while asked:
+                asked.pop()(refusal)
 
         try:
             async with self.turn:
+                self._asked = []  # who asks from now on means what is on disk later
                 await self._next(tell)
         except asyncio.CancelledError:
-            tell(Busy("the server is shutting down"))
+            tell(Busy(ENDING))
             raise
 
     async def _next(self, done: Done) -> None:
