@@ -34,8 +34,8 @@ SECTIONS: Final = (
         ("hang_",),
         "A worker hangs",
         (
-            "SIGSTOP to a worker with a batch. Nothing but the watchdog can see that: after ten times its plan, and at least a "
-            "second (`serve --hung-ms`), the worker is killed and replaced, and its batch given to another. Requests with a short "
+            "SIGSTOP to a worker with a batch. Nothing but the watchdog can see that: after ten times its plan, and at least "
+            "three seconds (`serve --hung-ms`), the worker is killed and replaced, and its batch given to another. Requests with a short "
             "SLO are lost with it; patient ones are not."
         ),
     ),

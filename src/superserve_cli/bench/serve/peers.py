@@ -39,7 +39,7 @@ Attempt = Callable[[float], Tried]
 class Effort:
     """How much is measured: seconds per rate that is tried, rounds of searches, rounds at the overload rate, rounds of the profile."""
 
-    attempt_s: float = 5.0
+    attempt_s: float = 3.0
     rounds: int = 3
     overload_rounds: int = 3
     profile_rounds: int = 200
