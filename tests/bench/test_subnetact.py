@@ -68,3 +68,15 @@ def test_options_that_a_benchmark_does_not_take_are_refused(capsys: pytest.Captu
     assert run(["bench", "decide", "--device", "cuda:0"]) == 2
     assert "bench decide takes no --device (these do: subnetact, headline)" in " ".join(capsys.readouterr().err.split())
     assert run(["bench", "subnetact", "--device", "tpu"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"), [("--device", "abacus", "no device 'abacus'"), ("--out", "a-file", "cannot write to")]
+)
+def test_what_the_headline_cannot_do_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, says: str
+) -> None:
+    (tmp_path / "a-file").touch()
+    given = str(tmp_path / value) if option == "--out" else value
+    assert run(["bench", "headline", "--quick", option, given]) == 2
+    assert says in capsys.readouterr().err

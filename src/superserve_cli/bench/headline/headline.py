@@ -15,6 +15,7 @@ from superserve_cli.bench.headline.over_http import server
 from superserve_cli.bench.in_place import Run, compare
 from superserve_cli.core.nouns import NS_PER_S, Progress, Subnet, Worker, ms_to_ns
 from superserve_cli.core.outcomes import Outcomes
+from superserve_cli.errors import BadFile
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile, subject
 from superserve_cli.reports import metrics
@@ -24,6 +25,7 @@ from superserve_cli.serving.workers.graph_worker import GraphWorker
 from superserve_cli.serving.workers.messages import Order
 from superserve_cli.serving.workers.resident import Resident
 from superserve_cli.studies.bounds import utility_bound
+from superserve_cli.supernet.devices import device
 from superserve_cli.traces import Trace
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16)
@@ -76,9 +78,12 @@ class Cell(NamedTuple):
 def headline(asked: Asked, progress: Progress) -> list[Figure]:
     """Build, profile, serve in process and over HTTP; raises Unknown or BadOption for the device, BadFile where `out` cannot be written."""
     progress(0, STEPS, "OFA-ResNet50 with random weights")
+    device(asked.device)
     folder, path = asked.out / "supernet", asked.out / f"ofa-resnet50.{_short(asked.device)}.parquet"
-    asked.out.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFile(f"cannot write to {asked.out}: {error.strerror}", hint="choose another --out") from error
     supernet.save(folder, paper_net())
     held = resident.hold(folder, asked.device, pixels=True)
     progress(1, STEPS, "profile")
