@@ -8,6 +8,7 @@ import torch
 
 from superserve_cli.errors import BadOption, Unknown
 
+MOST_THREADS: Final = 1024
 FORM: Final = re.compile(r"cpu|cuda(:\d+)?")
 
 
@@ -27,8 +28,10 @@ def device(name: str) -> torch.device:
 
 
 def threads(asked: int | None) -> int:
-    """How many threads a worker has: as many as are asked for, by default all cores but one; raises BadOption for less than one."""
+    """How many threads a worker has: as many as are asked for, by default all cores but one; raises BadOption for less than one, or far too many."""
     count = max(1, (os.cpu_count() or 1) - 1) if asked is None else asked
     if count < 1:
         raise BadOption(f"{count} threads", hint="a worker needs at least 1")
+    if count > MOST_THREADS:
+        raise BadOption(f"{count} threads", hint=f"at most {MOST_THREADS}; more than there are cores make a worker slower")
     return count

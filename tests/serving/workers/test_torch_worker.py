@@ -78,6 +78,8 @@ def test_a_worker_needs_a_device_that_is_there_and_a_thread() -> None:
         TorchWorker(NET, device="cuda:99")
     with pytest.raises(BadOption, match="0 threads"):
         TorchWorker(NET, threads=0)
+    with pytest.raises(BadOption, match="100000 threads"):
+        TorchWorker(NET, threads=100_000)
     with pytest.raises(BadOption, match="-1 MB"):
         TorchWorker(NET, pack_mb=-1)
 
