@@ -18,7 +18,7 @@ from superserve_cli.serving.workers import sleep
 from superserve_cli.serving.workers.turns import DONE, FREE, REPORT
 
 SANE: Final = 0.9
-SEEDS: Final = (REPORT.pack(DONE, 0, 0, 0), REPORT.pack(FREE, 0, 0, 0), b"ready", b"{}")
+SEEDS: Final = (REPORT.pack(DONE, 0, 0, 0, 0), REPORT.pack(FREE, 0, 0, 0, 0), b"ready", b"{}")
 
 
 class Mad(sleep.SleepWorker):
