@@ -56,7 +56,7 @@ def lived(profile: Profile, policy: Policy, late: str, workers: int, seed: int, 
         elif event == "cancel" and ids:
             engine.cancel(chance.randrange(ids))
             continue  # a router decides nothing then
-        engine.expire(now_ns - 20)  # timers may be late
+        engine.expire(max(0, now_ns - 20))  # timers may be late; no time is negative
         asked_ns = now_ns + chance.randint(0, 3)
         while (step := recording.decided(engine.decide(asked_ns))).answer in ("dispatch", "drop"):
             if step.answer == "dispatch":

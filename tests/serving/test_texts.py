@@ -28,7 +28,7 @@ def read_both(text: bytes, raw: bytes = NUMBERS) -> tuple[Any, Any]:
             return str(error)
         return request._replace(inputs=()), [(name, datatype, data.tolist()) for name, datatype, data in request.inputs]
 
-    return outcome(read_request), outcome(protocol._read_request)
+    return outcome(read_request), outcome(lambda body, length: protocol._read_request(body, length, None))
 
 
 @st.composite
