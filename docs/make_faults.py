@@ -1,4 +1,4 @@
-"""Writes docs/faults.md from what `superserve bench faults --json` says: `python docs/make_faults.py FILE`."""
+"""Writes docs/faults.md from what `superserve bench faults --json` says: `python docs/make_faults.py FILE [--quick]`."""
 
 import json
 import sys
@@ -17,6 +17,12 @@ which is `make chaos`. Every scenario starts servers of its own, as real process
 sleep as long as a profile says (`modelled`, which nobody measured, or one of a single subnet), so that two cores suffice for eight of
 them; two really compute. The load is open-loop and bursty, and judged by the client's clock from the intended arrival. A row without a
 target says how much was tried.
+"""
+QUICK: Final = """
+## This run
+
+was `superserve bench faults --quick`, in which workers are killed every 2 s instead of every 12 s, and less is sent; other work ran on the same
+two cores. `make chaos` measures all of it.
 """
 MACHINE: Final = "\nMeasured on {processor}, {cores} cores, Python {python}.\n"
 SECTIONS: Final = (
@@ -108,4 +114,5 @@ def _sections(rows: dict[str, list[str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), encoding="utf-8")
+    quick = QUICK if "--quick" in sys.argv else ""
+    TARGET.write_text(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) + quick, encoding="utf-8")
