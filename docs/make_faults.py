@@ -21,8 +21,8 @@ target says how much was tried.
 QUICK: Final = """
 ## This run
 
-was `superserve bench faults --quick`, in which workers are killed every 2 s instead of every 12 s, and less is sent; other work ran on the same
-two cores. `make chaos` measures all of it.
+was `superserve bench faults --quick`, in which workers are killed every 2 s instead of every 12 s, and less is sent; other work ran
+on the same two cores. `make chaos` measures all of it.
 """
 MACHINE: Final = "\nMeasured on {processor}, {cores} cores, Python {python}.\n"
 SECTIONS: Final = (
