@@ -1,4 +1,4 @@
-"""Writes docs/faults.md from what `superserve bench faults --json` says: `python docs/make_faults.py FILE [--quick]`."""
+"""Writes docs/faults.md from what `superserve bench faults --json` says: `python docs/make_faults.py FILE`."""
 
 import json
 import sys
@@ -21,8 +21,8 @@ target says how much was tried.
 QUICK: Final = """
 ## This run
 
-was `superserve bench faults --quick`, in which workers are killed every 2 s instead of every 12 s, and less is sent; other work ran
-on the same two cores. `make chaos` measures all of it.
+was `superserve bench faults --quick`, in which workers are killed every 2 s instead of every 12 s, and less is sent. `make chaos`
+measures all of it.
 """
 MACHINE: Final = "\nMeasured on {processor}, {cores} cores, Python {python}.\n"
 SECTIONS: Final = (
@@ -103,7 +103,9 @@ def page(measured: dict[str, Any]) -> str:
     placed = tuple(prefix for prefixes, *_ in SECTIONS for prefix in prefixes)
     if homeless := [key for key in measured["rows"] if not key.startswith(placed)]:
         raise SystemExit(f"no section has a place for {', '.join(homeless)}")
-    return INTRODUCTION + MACHINE.format(**measured["machine"]) + "".join(_sections(measured["rows"]))
+    return (
+        INTRODUCTION + MACHINE.format(**measured["machine"]) + "".join(_sections(measured["rows"])) + (QUICK if measured["quick"] else "")
+    )
 
 
 def _sections(rows: dict[str, list[str]]) -> Iterator[str]:
@@ -114,5 +116,4 @@ def _sections(rows: dict[str, list[str]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    quick = QUICK if "--quick" in sys.argv else ""
-    TARGET.write_text(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) + quick, encoding="utf-8")
+    TARGET.write_text(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), encoding="utf-8")

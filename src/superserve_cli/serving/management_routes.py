@@ -10,10 +10,10 @@ from superserve_cli.serving.desk import Desk
 from superserve_cli.serving.exchange import Exchange
 from superserve_cli.serving.protocol import read_object, typed
 from superserve_cli.serving.refusals import Refusal, Unsupported
+from superserve_cli.serving.shared_memory import NO_CUDA
 
 Names = tuple[str, ...]
 Answer = Callable[[Desk, Exchange, Names], None]
-NO_CUDA: Final = "CUDA shared memory is not supported: send tensors as binary data, or through system shared memory"
 
 
 def _index(desk: Desk, exchange: Exchange, names: Names) -> None:

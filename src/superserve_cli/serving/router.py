@@ -226,7 +226,7 @@ class Router:
         """A batch is ready: the worker gets its next one before the clients get their answers."""
         now_ns = self._now_ns()
         running = self._running[worker].popleft()
-        logits = logits[: running.dispatch.batch_size].copy()  # the next batch will overwrite it
+        logits = logits.copy()  # the next batch will overwrite it
         self._learn_overhead(now_ns - running.start_ns - compute_ns)
         if actuation_ns is not None:
             self.metrics.actuation.observe(actuation_ns / NS_PER_S)

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from superserve_cli.serving.refusals import Failed, Invalid, Missing, TooLarge, Unsupported
 
 ROOT: Final = Path("/dev/shm")
+NO_CUDA: Final = "CUDA shared memory is not supported: send tensors as binary data, or through system shared memory"
 KEY: Final = re.compile(r"/?([^/\0]{1,255})")
 MOST_REGIONS: Final = 256
 MOST_BYTES: Final = 64 * 1024 * 1024

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import torch
 from numpy.typing import NDArray
 
 from superserve_cli import policies, supernet, traces
@@ -216,7 +217,5 @@ def _short(device: str) -> str:
     """A word for the device that file names can hold: `h200`, `cpu`."""
     if device == "cpu":
         return device
-    import torch
-
     words = torch.cuda.get_device_name(torch.device(device)).lower().split()
     return next((word for word in reversed(words) if any(c.isdigit() for c in word)), words[-1])

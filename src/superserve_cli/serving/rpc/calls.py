@@ -11,8 +11,8 @@ from superserve_cli.serving.desk import Desk, Done
 from superserve_cli.serving.refusals import Busy, Refusal, Unsupported
 from superserve_cli.serving.rpc.codec import read_parameters
 from superserve_cli.serving.rpc.messages import METHODS, POOL
+from superserve_cli.serving.shared_memory import NO_CUDA
 
-NO_CUDA: Final = "CUDA shared memory is not supported: send tensors as bytes, or through system shared memory"
 Said = Callable[[Desk, Any], Mapping[str, Any]]
 """What a desk says to a request; raises Refusal."""
 Ordered = Callable[[Desk, Any, Done], None]
