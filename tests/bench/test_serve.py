@@ -9,9 +9,9 @@ import pytest
 
 from superserve_cli.app import run
 from superserve_cli.bench.serve import processes, venvs
-from superserve_cli.bench.serve.fidelity import NOTHING, Overheads, capacity, distance, foretold, mean_ns, real
+from superserve_cli.bench.serve.foretold import NOTHING, Overheads, capacity, distance, foretold, mean_ns, real
 from superserve_cli.bench.serve.goodput import STEP, Search, Tried, rate, rung_at_least
-from superserve_cli.bench.serve.peers import FIXED, SLACKFIT, Measured, figures, most_accurate
+from superserve_cli.bench.serve.peers import FIXED, SLACKFIT, Measured, fastest, figures, most_accurate
 from superserve_cli.core.nouns import NS_PER_MS, ms_to_ns
 from superserve_cli.errors import BadFile, Unreachable
 from superserve_cli.profiles import Profile
@@ -76,14 +76,16 @@ def test_a_server_that_carries_nothing_has_a_goodput_of_nothing() -> None:
 
 def test_what_the_router_gains_and_what_scheduling_gains_are_told_apart() -> None:
     measured = {FIXED: Measured(carries(6000)), SLACKFIT: Measured(carries(9000)), "other": Measured(carries(1000))}
-    by_key = {figure.key: figure for figure in figures(measured, {"gone": "not installed: no wheel"}, {"other": "other 1.0"}, "small")}
-    assert by_key["goodput_ratio_other"].value == pytest.approx(6, rel=0.1)
-    assert by_key["scheduling_gain"].value == pytest.approx(1.5, rel=0.1)
-    assert by_key["goodput_ratio_other"].verdict == "met"
-    assert by_key["goodput_gone"].row()[1] == by_key["goodput_ratio_gone"].row()[1] == "absent (not installed: no wheel)"
+    found = figures("large", measured, {"gone": "not installed: no wheel"}, {"other": "other 1.0"}, profile(), "large")
+    by_key = {figure.key: figure for figure in found}
+    assert by_key["large_goodput_ratio_other"].value == pytest.approx(6, rel=0.1)
+    assert by_key["large_scheduling_gain"].value == pytest.approx(1.5, rel=0.1)
+    assert by_key["large_goodput_ratio_other"].verdict == "met"
+    assert by_key["large_goodput_gone"].row()[1] == by_key["large_goodput_ratio_gone"].row()[1] == "absent (not installed: no wheel)"
 
 
-def test_all_serve_the_most_accurate_subnet() -> None:
+def test_all_serve_the_fastest_subnet_and_then_the_most_accurate_one() -> None:
+    assert fastest(profile()) == "small"
     assert most_accurate(profile()) == "large"
 
 

@@ -18,6 +18,7 @@ from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Model
 from superserve_cli.serving.objectives import Objectives
+from superserve_cli.serving.overhead import Overhead
 from superserve_cli.serving.refusals import Refusal
 from superserve_cli.serving.room import Room
 from superserve_cli.serving.router import Answer, Router
@@ -87,6 +88,7 @@ class World:
         drift_guard: bool = False,
         factor: int = 1,
         room: Room | None = None,
+        link: type[SleepLink] = SleepLink,
     ) -> None:
         self.profile = Profile(
             tuple(LATENCIES_MS),
@@ -99,12 +101,12 @@ class World:
         self.ledger = Ledger(self.profile.subnets, self.profile.accuracies)
         asked = self.profile, policies.named(policy), late, workers
         self.engine = engine = Recorder(*asked, self.clock.now_ns) if recorded else Engine(*asked)
-        self.links = [SleepLink(i, self.profile, self.clock, ms_to_ns(overhead_ms), ms_to_ns(tail_ms)) for i in range(workers)]
+        self.links = [link(i, self.profile, self.clock, ms_to_ns(overhead_ms), ms_to_ns(tail_ms)) for i in range(workers)]
         self.room = room or Room()
         self.router = Router(engine, self.links, self.clock, self.metrics, self.ledger, max_queue, drift_guard, self.room)
-        self.router.overhead_ns = 0
-        for link in self.links:
-            link.report_to(self.router)
+        self.router.overhead = Overhead(0)
+        for sleeper in self.links:
+            sleeper.report_to(self.router)
         model = Model("net", "hash", SHAPE, CLASSES)
         self.model = SuperNetModel(model, self.profile, Objectives(ms_to_ns(20)), {"policy": policy}, self.router)
         self.desk = Desk(self.metrics)

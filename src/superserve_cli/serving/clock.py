@@ -51,10 +51,15 @@ class VirtualClock:
         self._calls += 1
         heappush(self._later, (self._now_ns + delay_ns, self._calls, then))
 
+    def block(self, ns: int) -> None:
+        """Let time pass in which nobody can do anything: what falls due waits until somebody advances."""
+        self._now_ns += ns
+
     def advance(self, ns: int) -> None:
         """Let time pass, and do what falls due on the way, each at its own instant."""
         until = self._now_ns + ns
         while self._later and self._later[0][0] <= until:
-            self._now_ns, _, then = heappop(self._later)
+            due_ns, _, then = heappop(self._later)
+            self._now_ns = max(self._now_ns, due_ns)
             then()
-        self._now_ns = until
+        self._now_ns = max(self._now_ns, until)

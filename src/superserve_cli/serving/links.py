@@ -21,6 +21,10 @@ class Link(Protocol):
         """
         ...
 
+    def look(self) -> None:
+        """Report now what the worker has said already, if it has: the event loop will not come to it for a while."""
+        ...
+
 
 class Listener(Protocol):
     """Whom a link reports to."""

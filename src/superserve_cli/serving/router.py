@@ -19,15 +19,13 @@ from superserve_cli.serving.ids import id_of
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.links import Link
 from superserve_cli.serving.metrics import Metrics
+from superserve_cli.serving.overhead import LEAST_NS, Overhead
 from superserve_cli.serving.refusals import Busy, Failed, Invalid, Refusal, TooLate
 from superserve_cli.serving.room import Room
 from superserve_cli.serving.statistics import Statistics
 
-FIRST_OVERHEAD_NS: Final = 200_000
-LEAST_OVERHEAD_NS: Final = 20_000
-OVERHEAD_SHIFT: Final = 4
-"""The overhead is an average in which each new batch weighs 1/16."""
-FADING_SHIFT: Final = 6
+LOOK_NS: Final = 250_000
+"""So long at most the router reads requests or tells clients that they are too late while a worker that is done waits for it."""
 MOST_LOSSES: Final = 2
 """A request whose batch was lost so often may be the reason: it is not given to another worker."""
 
@@ -77,8 +75,8 @@ class _Running(NamedTuple):
 class Router:
     """The one queue of a server: it admits, decides, hands over and answers.
 
-    A request is judged when its answer comes back, so what the two hand-overs cost, measured, is taken off the slack that the
-    engine sees.
+    A request is judged when its answer comes back, so what a batch takes beside inference, to the last of its answers, is taken off
+    the slack that the engine sees.
     """
 
     def __init__(
@@ -106,7 +104,10 @@ class Router:
         self._waiting: dict[int, _Waiting] = {}
         self._running: list[deque[_Running]] = [deque() for _ in links]
         self._wakes_ns = self._expires_ns = NEVER
-        self.overhead_ns = FIRST_OVERHEAD_NS
+        self._looked_ns = 0
+        self._late: deque[Reply] = deque()
+        self._telling = False
+        self.overhead = Overhead()
         self.closed = False
         metrics.depth = lambda: engine.depth
         metrics.live = lambda: engine.live
@@ -142,7 +143,9 @@ class Router:
 
         Of requests with the same deadline the one with the smaller id goes first: that is all that a priority decides.
         """
-        engine, now_ns, id = self._engine, self._now_ns(), id_of(self._arrivals, priority)
+        if (now_ns := self._now_ns()) - self._looked_ns > LOOK_NS:
+            now_ns = self._look()
+        engine, id = self._engine, id_of(self._arrivals, priority)
         request = new(Request, (id, now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet))
         self._arrivals += 1
         try:
@@ -153,7 +156,7 @@ class Router:
             raise
         self._waiting[id] = _Waiting(request, rows, reply)
         engine.arrive(request)
-        if (expires_ns := engine.expires_ns(id)) - LEAST_OVERHEAD_NS < self._expires_ns:  # else it is planned for an earlier time
+        if (expires_ns := engine.expires_ns(id)) - LEAST_NS < self._expires_ns:  # else it is planned for an earlier time
             self._expire_at(expires_ns, now_ns)
         self._decide(now_ns)
         return id
@@ -223,19 +226,21 @@ class Router:
         self._decide(self._now_ns())
 
     def done(self, worker: int, logits: NDArray[np.float32], compute_ns: int, actuation_ns: int | None = None) -> None:
-        """A batch is ready: the worker gets its next one before the clients get their answers."""
+        """A batch is ready: the worker gets its next one before the clients get their answers, and those are before who is too late."""
         now_ns = self._now_ns()
         running = self._running[worker].popleft()
         logits = logits.copy()  # the next batch will overwrite it
-        self._learn_overhead(now_ns - running.start_ns - compute_ns)
+        self.metrics.handover.observe((now_ns - running.start_ns - compute_ns) / NS_PER_S)
         if actuation_ns is not None:
             self.metrics.actuation.observe(actuation_ns / NS_PER_S)
         self._engine.complete(worker)
         if self._guard is not None and running.start_ns >= self._guarded_since_ns:
             step = running.dispatch
             self._guard.observe(worker, step.subnet, step.batch_size, compute_ns, now_ns)
-        self._decide(now_ns)
+        self._hand_over(now_ns)
         self._answer(running, logits, compute_ns, now_ns)
+        self.overhead.observe(self._now_ns() - running.start_ns - compute_ns)
+        self._tell_late()
 
     def lost(self, worker: int, reason: str = "ended") -> None:
         """A worker is gone: its batches wait again; when it was the last one, nobody need wait any longer."""
@@ -259,7 +264,7 @@ class Router:
             self.cancel(id)
         elif waiting.losses >= MOST_LOSSES:
             self._give_up(waiting, FAILED, Failed(f"{MOST_LOSSES} workers were lost while they ran it"))
-        elif self._engine.hopeless(id, self._now_ns() + self.overhead_ns):
+        elif self._engine.hopeless(id, self._now_ns() + self.overhead.ns):
             self._give_up(waiting, DROPPED, TooLate("dropped: its worker was lost, and the deadline could not be met any more"))
 
     def _give_up(self, waiting: _Waiting, status: int, refusal: Refusal) -> None:
@@ -272,33 +277,39 @@ class Router:
         self.metrics.workers.scale[worker] = thousandths / AS_PLANNED
         self._engine.scale(worker, thousandths)
 
-    def _learn_overhead(self, observed_ns: int) -> None:
-        self.metrics.handover.observe(observed_ns / NS_PER_S)
-        # one long pause of the machine is no hand-over: it counts as twice the average at most
-        observed_ns = min(observed_ns, 2 * self.overhead_ns)
-        self.overhead_ns = max(LEAST_OVERHEAD_NS, self.overhead_ns + ((observed_ns - self.overhead_ns) >> OVERHEAD_SHIFT))
-
     # what follows from either
 
+    def _look(self) -> int:
+        """Workers that are done get their next batches, however much the event loop has still to do before it comes to them; the time."""
+        for worker, running in enumerate(self._running):
+            if running:
+                self._links[worker].look()
+        self._looked_ns = now_ns = self._now_ns()
+        return now_ns
+
     def _decide(self, now_ns: int) -> None:
+        """Hand over what can be, and only then tell those who are too late."""
+        self._hand_over(now_ns)
+        self._tell_late()
+
+    def _hand_over(self, now_ns: int) -> None:
         engine = self._engine
         while engine.idle:
             begun = time.perf_counter_ns()  # for the metric alone: no decision sees it
-            step = engine.decide(now_ns + self.overhead_ns)
+            step = engine.decide(now_ns + self.overhead.ns)
             if step is None:
                 return
             self.metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)
             if isinstance(step, Dispatch):
                 self._dispatch(step, now_ns)
             elif isinstance(step, Drop):
-                # an overhead that lets nothing run would never be measured again: it fades
-                self.overhead_ns -= self.overhead_ns >> FADING_SHIFT
+                self.overhead.fade()
                 if self._guard is not None:
                     self._guard.doubt(now_ns)
                 self._drop(step, now_ns)
             else:
                 if step.until_ns < NEVER:
-                    self._wait(step.until_ns - self.overhead_ns, now_ns)
+                    self._wait(step.until_ns - self.overhead.ns, now_ns)
                 return
 
     def _dispatch(self, step: Dispatch, now_ns: int) -> None:
@@ -331,7 +342,7 @@ class Router:
     @property
     def _surely_ns(self) -> int:
         """The overhead that every later decision will see at least: the measured one may shrink."""
-        return min(self.overhead_ns, LEAST_OVERHEAD_NS)
+        return min(self.overhead.ns, LEAST_NS)
 
     def _expire(self) -> None:
         """Tell those at once whom every later decision would drop."""
@@ -343,9 +354,21 @@ class Router:
         self._decide(now_ns)
 
     def _drop(self, step: Drop, now_ns: int) -> None:
-        reply = self._waiting[step.request.id].reply
+        """Telling is what takes long: it is for when no worker waits."""
+        self._late.append(self._waiting[step.request.id].reply)
         self._end(step.request, now_ns, DROPPED)
-        reply.refused(TooLate("dropped: the deadline could not be met"))
+
+    def _tell_late(self) -> None:
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._late:
+                self._late.popleft().refused(TooLate("dropped: the deadline could not be met"))
+                if self._now_ns() - self._looked_ns > LOOK_NS:
+                    self._look()
+        finally:
+            self._telling = False
 
     def _answer(self, running: _Running, logits: NDArray[np.float32], compute_ns: int, now_ns: int) -> None:
         step, start_ns = running.dispatch, running.start_ns

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
@@ -24,6 +24,7 @@ LARGEST_BATCH: Final = 16
 BATCH_SIZES: Final = "1,2,4,8,16"
 THREADS: Final = 1
 OF_PEERS: Final = "m"
+SMALL, LARGE = "small", "large"
 FIXED: Final = "superserve_fixed"
 SLACKFIT: Final = "superserve_slackfit"
 TARGET: Final = 5.0
@@ -68,43 +69,64 @@ class Measured:
 
 
 def against_peers(folder: Path, progress: Progress, quick: bool = False) -> list[Figure]:
-    """Requests met within the SLO per second, ours and those of the servers that a folder describes; see `venvs`."""
+    """Requests met within the SLO per second, ours and those of the servers that a folder describes; see `venvs`.
+
+    Once with a model that takes next to nothing, so that servers are compared, and once with the one that somebody would serve for its
+    quality, where all spend their time in the same runtime.
+    """
     effort = QUICK if quick else Effort()
     cache = folder.resolve() / CACHE
     cache.mkdir(parents=True, exist_ok=True)
     progress(0, 1, "virtual environments of the peers")
     beside = peers(folder, cache)
-    progress(0, 1, "profile of the exported subnets")
-    profile, subnet, models = _prepared(cache, effort)
-    arms = _arms(cache, profile, subnet, models, [peer for peer in beside if not peer.absent], effort)
-    measured = {arm.name: Measured() for arm in arms}
-    Rounds(arms, measured, cache, Load(tasks.load(TASK).test, ms_to_ns(effort.slo_ms), effort.attempt_s), progress, effort).all()
-    (cache / "tried.json").write_text(json.dumps({name: one.search.as_json() for name, one in measured.items()}, indent=1))
+    there = [peer for peer in beside if not peer.absent]
     absent = {peer.name: peer.absent for peer in beside if peer.absent}
-    return figures(measured, absent, {peer.name: version(peer) for peer in beside if not peer.absent}, subnet)
+    progress(0, 1, "profile of the exported subnets")
+    path, models = _prepared(cache, effort)
+    profile = profiles.load(str(path))
+    found, tried = [], {}
+    subnets = {SMALL: fastest(profile), LARGE: most_accurate(profile)}
+    for number, (size, subnet) in enumerate(subnets.items()):
+        arms = _arms(path, profile, subnet, models, there, effort)
+        measured = {arm.name: Measured() for arm in arms}
+        load = Load(tasks.load(TASK).test, ms_to_ns(effort.slo_ms), effort.attempt_s)
+        Rounds(arms, measured, cache, load, _part(progress, number, len(subnets), size), effort).all()
+        tried[size] = {name: one.search.as_json() for name, one in measured.items()}
+        (cache / "tried.json").write_text(json.dumps(tried, indent=1))
+        found += figures(size, measured, absent, {peer.name: version(peer) for peer in there}, profile, subnet)
+    return found
 
 
-def _prepared(cache: Path, effort: Effort) -> tuple[Path, str, Path]:
-    """The front of the shipped SuperNet as ONNX files, their profile of this run, and the subnet that all serve: the most accurate."""
+def _part(progress: Progress, number: int, parts: int, what: str) -> Progress:
+    """The progress of one of several parts that are as long."""
+    return lambda done, total, doing: progress(number * total + done, parts * total, f"{what} model, {doing}")
+
+
+def _prepared(cache: Path, effort: Effort) -> tuple[Path, Path]:
+    """The profile, of this run, of the front of the shipped SuperNet as ONNX files; and those."""
     models, profile = cache / "models", cache / "profile.parquet"
     processes.run("export", "--subnets", "pareto", "--out", models, "--overwrite")
     asked = ("--threads", THREADS, "--batch-sizes", BATCH_SIZES, "--rounds", effort.profile_rounds)
     processes.run("profile", models, *asked, "--out", profile, "--overwrite")
-    return profile, most_accurate(profiles.load(str(profile))), models
+    return profile, models
+
+
+def fastest(profile: Profile) -> str:
+    """What takes least from the comparison of servers."""
+    return min(profile.subnets, key=lambda subnet: profile.plan_ns(subnet, profile.batch_sizes[-1]))
 
 
 def most_accurate(profile: Profile) -> str:
-    """What somebody would serve who serves one subnet for its quality."""
+    """What somebody would serve for its quality."""
     return max(zip(profile.accuracies, profile.subnets, strict=True), key=lambda one: (one[0] or 0.0, one[1]))[1]
 
 
-def _arms(cache: Path, profile: Path, subnet: str, models: Path, beside: Sequence[Peer], effort: Effort) -> list[Arm]:
-    measured = profiles.load(str(profile))
-    least_us, name = measured.plan_ns(subnet, 1) // NS_PER_US, str(measured.metadata["supernet"])
+def _arms(path: Path, profile: Profile, subnet: str, models: Path, beside: Sequence[Peer], effort: Effort) -> list[Arm]:
+    least_us, name = profile.plan_ns(subnet, 1) // NS_PER_US, str(profile.metadata["supernet"])
 
     def ours(policy: str) -> Callable[[int], list[str]]:
         asked = ("--policy", policy, "--late", "drop", "--slo-ms", effort.slo_ms, "--threads", THREADS)
-        return lambda port: processes.superserve("serve", models, "--profile", profile, *asked, "--port", port, "--no-grpc", "--quiet")
+        return lambda port: processes.superserve("serve", models, "--profile", path, *asked, "--port", port, "--no-grpc", "--quiet")
 
     def theirs(peer: Peer) -> Callable[[int], list[str]]:
         said = {"model": models / f"{subnet}.onnx", "threads": THREADS, "max-batch": LARGEST_BATCH, "least-us": least_us}
@@ -182,12 +204,16 @@ class Rounds:
         self.measured[arm.name].overload.append(attempt(rate(rung)))
 
 
-def figures(measured: dict[str, Measured], absent: dict[str, str], installed: dict[str, str], subnet: str) -> list[Figure]:
-    """Goodput of each arm, and ours over each of theirs; `absent` are those that could not be installed."""
+def figures(
+    size: str, measured: dict[str, Measured], absent: dict[str, str], installed: dict[str, str], profile: Profile, subnet: str
+) -> list[Figure]:
+    """Goodput of each arm with the model of one size, and ours over each of theirs; `absent` are those that could not be installed."""
     arms = {**measured, **{name: Measured(absent=why) for name, why in absent.items()}}
     goodput = {name: _median([tried.qps for tried in one.search.found]) for name, one in arms.items()}
     met = {name: _median([tried.met_per_s for tried in one.overload]) for name, one in arms.items()}
-    rows = [_goodput(name, one, goodput[name], installed.get(name, ""), subnet) for name, one in arms.items()]
+    alone_us = profile.plan_ns(subnet, profile.batch_sizes[-1]) / profile.batch_sizes[-1] / NS_PER_US
+    rows = [Figure("compute_us", f"{size} model, {subnet}: planned inference per request in the largest batch", alone_us, "us")]
+    rows += [_goodput(name, one, goodput[name], installed.get(name, ""), subnet) for name, one in arms.items()]
     rows.append(_ratio("scheduling_gain", "goodput, all subnets (SlackFit) / one subnet", goodput[SLACKFIT], goodput[FIXED]))
     for name in (name for name in arms if name not in (FIXED, SLACKFIT)):
         why = arms[name].absent
@@ -204,10 +230,8 @@ def figures(measured: dict[str, Measured], absent: dict[str, str], installed: di
     ]
     rows += [figure for name, one in arms.items() if one.search.found for figure in _at_goodput(name, one.search.found)]
     lag = [tried.lag_p99_ms for one in arms.values() for tried in one.search.found]
-    return [
-        *rows,
-        Figure("generator_lag_ms", "how late the load generator was at these rates, p99, the worst of all", max(lag, default=None), "ms"),
-    ]
+    rows.append(Figure("generator_lag_ms", "how late the load generator was at these rates, p99, the worst", max(lag, default=None), "ms"))
+    return [replace(row, key=f"{size}_{row.key}") for row in rows]
 
 
 def _goodput(name: str, one: Measured, qps: float | None, installed: str, subnet: str) -> Figure:

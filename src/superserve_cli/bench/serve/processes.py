@@ -37,6 +37,12 @@ class Running(NamedTuple):
         """The CPU time that its processes have used so far."""
         return sum(map(_cpu_s, _descendants(self.token)))
 
+    def move_children(self, cores: set[int]) -> None:
+        """Have all its processes but the first run there alone, with all of their threads."""
+        for pid in _descendants(self.token):
+            for thread in Path(f"/proc/{pid}/task").iterdir() if pid != self.pid else ():
+                os.sched_setaffinity(int(thread.name), cores)
+
 
 @contextmanager
 def running(command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None = None, *, model: str) -> Iterator[Running]:

@@ -24,9 +24,9 @@ GLANCE_NS: Final = NS_PER_S // 2
 """Telling how far we are takes milliseconds, in which nothing is sent."""
 LINGER_NS: Final = 20 * NS_PER_MS
 SPARE_NS: Final = 100 * NS_PER_US
-"""An answer is read when nothing is due for so long."""
-MOST_UNREAD: Final = 1 << 28
-"""... or when the unread ones take so many bytes."""
+"""How far we are is told when nothing is due for so long."""
+MOST_UNREAD: Final = 1 << 26
+"""When the unread answers take so many bytes, the oldest are read during the run."""
 WENT: Final = "the target went away"
 
 Tell = Callable[[int, int], None]
@@ -55,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of a part; `cpu_ns` is what it cost this process while it was sending."""
+    """What came of a part; `cpu_ns` is what it cost this process, with the reading of the answers."""
 
     page: Page
     gone: bool
@@ -69,7 +69,11 @@ class _Gone(Exception):
 
 
 class Sender:
-    """Sends a part of a trace, and keeps the book of it. Answers are only taken in while there is something to send, and read later."""
+    """Sends a part of a trace, and keeps the book of it.
+
+    When an answer came is noted at once; what it says is read after the run, because reading takes from the target's machine what it
+    takes to serve, if that is this one.
+    """
 
     def __init__(self, part: Part) -> None:
         target = part.target
@@ -80,7 +84,7 @@ class Sender:
         self._questions: Questions = RpcQuestions(target, part.draw) if asks_rpc else HttpQuestions(target, part.access.headers, part.draw)
         self._grace_ns = int(part.grace_s * NS_PER_S)
         self._unread: deque[tuple[int, int, int, bytes, int | None]] = deque()
-        self._unread_bytes = 0
+        self._unread_bytes = self._unread_met = 0
         self._tell: Tell = lambda ended, met: None
         self._glance_ns = 0
 
@@ -116,8 +120,10 @@ class Sender:
 
     def answered(self, id: int, status: int, body: bytes, json_bytes: int | None) -> None:
         """Called by the pool."""
-        self._unread.append((id, self._clock.now_ns(), status, body, json_bytes))
+        now_ns = self._clock.now_ns()
+        self._unread.append((id, now_ns, status, body, json_bytes))
         self._unread_bytes += len(body)
+        self._unread_met += status == OK and now_ns <= self.ledger.deadlines_ns[id]
 
     def lost(self, id: int, reason: str) -> None:
         """Called by the pool."""
@@ -125,27 +131,31 @@ class Sender:
 
     def _turn(self, patience_ns: int) -> None:
         """The sockets first, then what can wait for a moment in which nothing else is to be done."""
-        spare = patience_ns > SPARE_NS
-        if spare and (now_ns := self._clock.now_ns()) >= self._glance_ns:
-            self._tell(self.ledger.ended, self.ledger.met)
+        if patience_ns > SPARE_NS and (now_ns := self._clock.now_ns()) >= self._glance_ns:
+            self._tell(self._ended, self.ledger.met + self._unread_met)
             self._glance_ns = now_ns + GLANCE_NS
             return
-        busy = self.pool.turn(0 if spare and self._unread else min(patience_ns, GLANCE_NS))
+        self.pool.turn(min(patience_ns, GLANCE_NS))
         if self.pool.gone:
             raise _Gone
-        if self._unread_bytes > MOST_UNREAD or (spare and self._unread and not busy):
+        while self._unread_bytes > MOST_UNREAD:
             self._read()
+
+    @property
+    def _ended(self) -> int:
+        return self.ledger.ended + len(self._unread)
 
     def _linger(self) -> None:
         """Everything has been sent; now patience."""
         ledger = self.ledger
         last_ns = max(ledger.deadlines_ns, default=0) + self._grace_ns
-        while ledger.ended + len(self._unread) < len(ledger.arrivals_ns) and self._clock.now_ns() < last_ns:
+        while self._ended < len(ledger.arrivals_ns) and self._clock.now_ns() < last_ns:
             self._turn(LINGER_NS)
 
     def _read(self) -> None:
         id, now_ns, status, body, json_bytes = self._unread.popleft()
         self._unread_bytes -= len(body)
+        self._unread_met -= status == OK and now_ns <= self.ledger.deadlines_ns[id]
         if status != OK:
             self.ledger.refused(id, now_ns, status, "" if status == 504 else self._questions.complaint(status, body))
             return

@@ -116,6 +116,10 @@ class ProcessWorker:
         self._send(JOB.pack(*self._turns.hand(self._subnets[subnet], at, now_ns, bound_ns)))
         self._hung.wait(self._turns.due_ns - now_ns)
 
+    def look(self) -> None:
+        """Report what has been said; nothing if nothing was."""
+        self._readable()
+
     def leave(self) -> None:
         """Hear no more of the process, which ends when it sees the socket closed."""
         self._stopped, self._up = True, False

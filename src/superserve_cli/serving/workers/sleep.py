@@ -127,6 +127,9 @@ class SleepLink:
             self._clock.call_later(takes_ns + self._overhead_ns - self._tail_ns, lambda: self._free(life))
         self._clock.call_later(takes_ns + self._overhead_ns, lambda: self._done(life, rows, takes_ns))
 
+    def look(self) -> None:
+        """Nothing: it reports when its time has passed, and never late."""
+
     def die(self, reason: str = "ended") -> None:
         """Lose what it has not answered."""
         assert self._listener is not None

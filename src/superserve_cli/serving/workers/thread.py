@@ -40,6 +40,9 @@ class ThreadWorker:
         running = self._loop.run_in_executor(self._thread, self._run, subnet, np.concatenate(batch))
         running.add_done_callback(self._ended)
 
+    def look(self) -> None:
+        """Nothing: it reports through the event loop alone."""
+
     def stop(self) -> None:
         """Wait for the batch that runs, and end the thread."""
         self._listener = None
