@@ -144,7 +144,7 @@ class Router:
         Of requests with the same deadline the one with the smaller id goes first: that is all that a priority decides.
         """
         if (now_ns := self._now_ns()) - self._looked_ns > LOOK_NS:
-            now_ns = self._look()
+            now_ns = self._look(now_ns)
         engine, id = self._engine, id_of(self._arrivals, priority)
         request = new(Request, (id, now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet))
         self._arrivals += 1
@@ -158,7 +158,8 @@ class Router:
         engine.arrive(request)
         if (expires_ns := engine.expires_ns(id)) - LEAST_NS < self._expires_ns:  # else it is planned for an earlier time
             self._expire_at(expires_ns, now_ns)
-        self._decide(now_ns)
+        if engine.idle:
+            self._decide(now_ns)
         return id
 
     def _look_at(self, request: Request) -> None:
@@ -239,8 +240,10 @@ class Router:
             self._guard.observe(worker, step.subnet, step.batch_size, compute_ns, now_ns)
         self._hand_over(now_ns)
         self._answer(running, logits, compute_ns, now_ns)
-        self.overhead.observe(self._now_ns() - running.start_ns - compute_ns)
-        self._tell_late()
+        self._looked_ns = self._now_ns()
+        self.overhead.observe(self._looked_ns - running.start_ns - compute_ns)
+        if self._late:
+            self._tell_late()
 
     def lost(self, worker: int, reason: str = "ended") -> None:
         """A worker is gone: its batches wait again; when it was the last one, nobody need wait any longer."""
@@ -279,10 +282,13 @@ class Router:
 
     # what follows from either
 
-    def _look(self) -> int:
-        """Workers that are done get their next batches, however much the event loop has still to do before it comes to them; the time."""
+    def _look(self, now_ns: int) -> int:
+        """Workers that are done get their next batches, however much the event loop has still to do before it comes to them; the time.
+
+        Nobody is asked whose batch should take as long again.
+        """
         for worker, running in enumerate(self._running):
-            if running:
+            if running and 2 * (now_ns - running[0].start_ns) >= running[0].dispatch.plan_ns:
                 self._links[worker].look()
         self._looked_ns = now_ns = self._now_ns()
         return now_ns
@@ -290,7 +296,8 @@ class Router:
     def _decide(self, now_ns: int) -> None:
         """Hand over what can be, and only then tell those who are too late."""
         self._hand_over(now_ns)
-        self._tell_late()
+        if self._late:
+            self._tell_late()
 
     def _hand_over(self, now_ns: int) -> None:
         engine = self._engine
@@ -365,8 +372,8 @@ class Router:
         try:
             while self._late:
                 self._late.popleft().refused(TooLate("dropped: the deadline could not be met"))
-                if self._now_ns() - self._looked_ns > LOOK_NS:
-                    self._look()
+                if (now_ns := self._now_ns()) - self._looked_ns > LOOK_NS:
+                    self._look(now_ns)
         finally:
             self._telling = False
 
