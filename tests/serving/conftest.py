@@ -13,7 +13,7 @@ from superserve_cli.engine.recording import Recorder
 from superserve_cli.profiles import Profile
 from superserve_cli.serving.clock import VirtualClock
 from superserve_cli.serving.desk import Desk
-from superserve_cli.serving.http import Site
+from superserve_cli.serving.http import Connection
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.model import Model
@@ -21,9 +21,11 @@ from superserve_cli.serving.objectives import Objectives
 from superserve_cli.serving.overhead import Overhead
 from superserve_cli.serving.refusals import Refusal
 from superserve_cli.serving.room import Room
-from superserve_cli.serving.router import Answer, Router
+from superserve_cli.serving.router import Router
 from superserve_cli.serving.routes import Routes
+from superserve_cli.serving.site import Site
 from superserve_cli.serving.supernet_model import SuperNetModel
+from superserve_cli.serving.waiting import Answer
 from superserve_cli.serving.workers.sleep import CLASSES, SleepLink
 
 BATCH_SIZES = (1, 2, 4)
@@ -133,7 +135,7 @@ class World:
 
     def connect(self) -> tuple[Callable[[bytes], None], Wire, Callable[[], None]]:
         """(send bytes to the server, what it sent back, hang up)."""
-        connection, wire = self.site.connect(), Wire()
+        connection, wire = Connection(self.site), Wire()
         connection.connection_made(wire)
 
         def send(data: bytes) -> None:

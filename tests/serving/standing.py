@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from superserve_cli.serving.exchange import Exchange
-from superserve_cli.serving.http import Site
+from superserve_cli.serving.http import Connection
 from superserve_cli.serving.routes import Routes
+from superserve_cli.serving.site import Site
 
 BEGAN_UNIX_S = 1_800_000_000.0
 KEY = "open-sesame-0123"
@@ -39,7 +40,7 @@ def standing(world: Any, port: int = 0, locked: bool = False, tls: ssl.SSLContex
 
     site = Site.of(guarded if locked else routes, 100_000)
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(loop.create_server(site.connect, "127.0.0.1", port, ssl=tls))
+    server = loop.run_until_complete(loop.create_server(lambda: Connection(site), "127.0.0.1", port, ssl=tls))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:

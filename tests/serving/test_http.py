@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from superserve_cli.serving.exchange import Exchange
-from superserve_cli.serving.http import AT_ONCE, IDLE_S, LEAST_IDLE_S, MOST_HEAD_BYTES, MOST_PIPELINED, PATIENCE_S, Connection, Site
+from superserve_cli.serving.http import AT_ONCE, MOST_HEAD_BYTES, MOST_PIPELINED, Connection
 from superserve_cli.serving.room import Room
+from superserve_cli.serving.site import IDLE_S, LEAST_IDLE_S, PATIENCE_S, Site
 
 LIMIT = 100
 
@@ -29,7 +30,7 @@ class Client:
     def __init__(self, wire: Any, handler: Callable[[Exchange], None] | None = None) -> None:
         self.exchanges: list[Exchange] = []
         self.site = Site.of(handler or self.exchanges.append, LIMIT)
-        self.connection: Connection = self.site.connect()
+        self.connection: Connection = Connection(self.site)
         self.wire = wire
         self.connection.connection_made(wire)
 
@@ -245,7 +246,7 @@ def test_a_client_that_never_reads_its_answers_is_let_go(client: Client) -> None
 def test_more_clients_than_there_is_room_for_are_told_so(wire: Callable[[], Any]) -> None:
     async def talk() -> bytes:
         site, wires = Site.of(lambda exchange: exchange.respond(200, b""), LIMIT, most_connections=1), [wire(), wire(), wire()]
-        first, second, third = [site.connect() for _ in wires]
+        first, second, third = [Connection(site) for _ in wires]
         first.connection_made(wires[0])
         second.connection_made(wires[1])
         first.connection_lost(None)
@@ -259,7 +260,7 @@ def test_more_clients_than_there_is_room_for_are_told_so(wire: Callable[[], Any]
 def test_a_new_client_takes_the_place_of_the_one_that_has_been_idle_for_longest(wire: Callable[[], Any]) -> None:
     exchanges: list[Exchange] = []
     site, wires = Site.of(exchanges.append, LIMIT, most_connections=3), [wire() for _ in range(4)]
-    busy, first, second, new = [site.connect() for _ in wires]
+    busy, first, second, new = [Connection(site) for _ in wires]
     for connection, its_wire in zip((busy, first, second), wires, strict=False):
         connection.connection_made(its_wire)
     receive(busy, b"GET / HTTP/1.1\r\n\r\n")
@@ -275,7 +276,7 @@ def test_bodies_that_are_still_arriving_take_no_more_memory_than_there_may_be(wi
     async def talk() -> None:
         room, wires = Room(most=250_000), [wire() for _ in range(4)]
         site = Site.of(lambda exchange: None, 100_000, room=room)
-        clients = [site.connect() for _ in wires]
+        clients = [Connection(site) for _ in wires]
         for client, its_wire in zip(clients, wires, strict=True):
             client.connection_made(its_wire)
             receive(client, b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nabc")
@@ -292,7 +293,7 @@ def test_bodies_that_are_still_arriving_take_no_more_memory_than_there_may_be(wi
 
 def test_a_draining_site_closes_idle_connections_now_and_the_others_with_their_last_answer(wire: Callable[[], Any], client: Client) -> None:
     client.send(b"GET / HTTP/1.1\r\n\r\n" * 2)
-    idle, idle_wire = client.site.connect(), wire()
+    idle, idle_wire = Connection(client.site), wire()
     idle.connection_made(idle_wire)
     client.site.drain()
     assert idle_wire.closed

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from superserve_cli.serving.chunks import Chunks, TooLong
 from superserve_cli.serving.exchange import Exchange
 from superserve_cli.serving.heads import NotHttp
-from superserve_cli.serving.http import RECEIVE_BYTES, Site
+from superserve_cli.serving.http import Connection
+from superserve_cli.serving.site import RECEIVE_BYTES, Site
 from tests.serving.test_http import receive
 
 LIMIT = 3 * RECEIVE_BYTES
@@ -64,7 +65,7 @@ MESSAGES = st.builds(
 def test_any_cut_gives_the_same_exchanges(wire: Callable[[], Any], messages: list[Message], cuts: list[int], ends: bool) -> None:
     sent = (b"\r\n" if ends else b"").join(message.encode() for message in messages)
     exchanges: list[Exchange] = []
-    connection, its_wire = Site.of(exchanges.append, LIMIT).connect(), wire()
+    connection, its_wire = Connection(Site.of(exchanges.append, LIMIT)), wire()
     connection.connection_made(its_wire)
     bounds = sorted({0, len(sent), *(cut % len(sent) for cut in cuts)})
     for begin, end in pairwise(bounds):
@@ -82,7 +83,7 @@ def test_any_cut_gives_the_same_exchanges(wire: Callable[[], Any], messages: lis
 def test_each_byte_may_come_alone(wire: Callable[[], Any]) -> None:
     messages = [Message("/a", ((b"Host", b"h"),), b"hello", ()), Message("/b", (), b"hello again", (3, 4)), Message("/c", (), b"", ())]
     exchanges: list[Exchange] = []
-    connection = Site.of(exchanges.append, LIMIT).connect()
+    connection = Connection(Site.of(exchanges.append, LIMIT))
     connection.connection_made(wire())
     for byte in b"".join(message.encode() for message in messages):
         receive(connection, bytes([byte]))
@@ -95,7 +96,7 @@ def test_a_body_may_be_as_long_as_the_limit_and_not_a_byte_longer(wire: Callable
     async def talk() -> tuple[list[int], bytes]:
         lengths: list[int] = []
         site, its_wire = Site.of(lambda exchange: lengths.append(len(exchange.body)), LIMIT), wire()
-        connection = site.connect()
+        connection = Connection(site)
         connection.connection_made(its_wire)
         receive(connection, Message("/", (), b"x" * (LIMIT + over), chunks).encode())
         assert site.room.held == 0

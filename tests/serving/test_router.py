@@ -293,13 +293,36 @@ def test_a_worker_that_returns_serves_again(world: World) -> None:
     assert waiting.told_ms == 6
 
 
-def test_when_the_last_worker_is_lost_nobody_waits_any_longer(world: World) -> None:
+def test_when_the_last_worker_is_lost_requests_wait_for_its_return_while_they_have_time(world: World) -> None:
     server = world()
-    replies = [server.ask(slo_ms=50)[1] for _ in range(3)]
+    short, long = (server.ask(slo_ms=slo_ms)[1] for slo_ms in (10, 50))
     server.links[0].die()
-    assert [reply.refusal for reply in replies] == [Failed] * 3
     with pytest.raises(Busy, match="no worker is up"):
         server.ask()
+    server.advance(20)
+    fastest_ms = 2
+    assert (short.refusal, short.told_ms) == (TooLate, pytest.approx(10 - fastest_ms, abs=1e-3))
+    server.links[0].revive()
+    server.advance(20)
+    assert long.answer.met
+
+
+def test_when_no_worker_is_up_and_none_comes_back_nobody_waits_any_longer(world: World) -> None:
+    server = world(late="serve")
+    replies = [server.ask(slo_ms=50)[1] for _ in range(3)]
+    server.links[0].die()
+    server.advance(100)
+    assert [reply.told_ms for reply in replies] == [None] * 3
+    server.links[0].die("unstartable")
+    assert [reply.refusal for reply in replies] == [Failed] * 3
+
+
+def test_a_server_that_ends_waits_for_no_worker_that_is_lost(world: World) -> None:
+    server = world()
+    _, reply = server.ask(slo_ms=50)
+    server.router.closed = True
+    server.links[0].die()
+    assert reply.refusal is Failed
 
 
 def test_the_request_of_a_client_that_is_gone_does_not_run_again(world: World) -> None:
@@ -322,16 +345,11 @@ def test_a_worker_that_is_free_early_gets_its_next_batch_before_it_answers(world
 
 
 def test_all_that_a_lost_worker_has_not_answered_is_run_by_another(world: World) -> None:
-    server = world(tail_ms=1)
-    first, second = (server.ask(slo_ms=50)[1] for _ in range(2))
+    server = world(workers=2, tail_ms=1)
+    replies = [server.ask(slo_ms=50)[1] for _ in range(3)]
     server.advance(5)
     server.links[0].die()
-    assert (first.refusal, second.refusal) == (Failed, Failed)  # the only worker
-    two = world(workers=2, tail_ms=1)
-    replies = [two.ask(slo_ms=50)[1] for _ in range(3)]
-    two.advance(5)
-    two.links[0].die()
-    two.advance(50)
+    server.advance(50)
     assert [reply.answer.met for reply in replies] == [True] * 3
 
 

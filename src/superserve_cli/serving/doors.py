@@ -12,7 +12,7 @@ from typing import Final
 from superserve_cli.errors import Unreachable
 from superserve_cli.serving.desk import Desk
 from superserve_cli.serving.exchange import Exchange
-from superserve_cli.serving.http import Site
+from superserve_cli.serving.http import Connection
 from superserve_cli.serving.keys import Keys, is_loopback
 from superserve_cli.serving.logs import Event
 from superserve_cli.serving.room import Room
@@ -20,6 +20,7 @@ from superserve_cli.serving.routes import Routes
 from superserve_cli.serving.rpc.certificate import Certificate
 from superserve_cli.serving.rpc.server import Rpc
 from superserve_cli.serving.settings import Settings
+from superserve_cli.serving.site import Site
 from superserve_cli.serving.tls import HANDSHAKE_S, Tls
 
 log = logging.getLogger("superserve.server")
@@ -69,7 +70,12 @@ class Doors:
         settings, handshake_s = self._settings, None if self._ssl is None else HANDSHAKE_S
         try:
             self._listening = await asyncio.get_running_loop().create_server(
-                self.site.connect, settings.host, settings.port, backlog=BACKLOG, ssl=self._ssl, ssl_handshake_timeout=handshake_s
+                lambda: Connection(self.site),
+                settings.host,
+                settings.port,
+                backlog=BACKLOG,
+                ssl=self._ssl,
+                ssl_handshake_timeout=handshake_s,
             )
         except OSError as error:
             # asyncio puts a sentence with the address before the system's own

@@ -13,99 +13,26 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, cast
 
-from superserve_cli.serving.buffers import Buffers
 from superserve_cli.serving.chunks import Chunks, TooLong
 from superserve_cli.serving.exchange import Exchange
-from superserve_cli.serving.heads import CHUNKED, Head, HeadReader, Heads, NotHttp
+from superserve_cli.serving.heads import CHUNKED, Head, HeadReader, NotHttp
 from superserve_cli.serving.logs import Event
 from superserve_cli.serving.refusals import Busy
-from superserve_cli.serving.room import Room
+from superserve_cli.serving.site import LEAST_IDLE_S, PATIENCE_S, Site
 
 log = logging.getLogger("superserve.http")
 
 MOST_HEAD_BYTES: Final = 64 * 1024
-MOST_CONNECTIONS: Final = 4096
 MOST_PIPELINED: Final = 1024
 AT_ONCE: Final = 64
 """Requests of one client that are handed over before the event loop looks at others."""
-PATIENCE_S: Final = 30.0
-"""How long a request may take to arrive whole, and answers to be read."""
-IDLE_S: Final = 75.0
-"""How long a client may keep a connection that it asks nothing on."""
-LEAST_IDLE_S: Final = 1.0
-"""For so long at least it has asked nothing, if its connection is closed for a new client: it may be about to use it again."""
-RECEIVE_BYTES: Final = 16 * 1024
-"""Holds a head and a small body: what is read here is copied once more, so what is long shall not be."""
 LINGER_S: Final = 1.0
 """How long a refused upload is read and thrown away, so that its sender can read why before the connection closes."""
 HEAD_END: Final = b"\r\n\r\n"
 LINE_ENDS: Final = b"\r\n"
 LAST_LINE_END: Final = max(LINE_ENDS)
-
-
-Handler = Callable[[Exchange], None]
-"""Answers an exchange, now or later."""
-
-
-@dataclass
-class Site:
-    """What all connections of a server share. `room` bounds the bodies that are arriving."""
-
-    handler: Handler
-    most_body_bytes: int
-    most_connections: int = MOST_CONNECTIONS
-    room: Room = field(default_factory=Room)
-    idle_s: float = IDLE_S
-    draining: bool = False
-    allowed: Callable[[Exchange], bool] | None = None
-    """Whether who asks may, judged by the head; None where everybody may."""
-
-    def __post_init__(self) -> None:
-        self.connections: set[Connection] = set()
-        self.idle: dict[Connection, None] = {}
-        # one buffer for all connections: the loop reads and hands over before it looks at the next one, and what stays is copied out
-        self.received = bytearray(RECEIVE_BYTES)
-        self.buffer = memoryview(self.received)
-        self.buffers = Buffers()
-        self.heads = Heads()
-        # a clock that is read once a second is good enough for who is idle, and costs a request nothing
-        self.now_s = time.monotonic()
-
-    @classmethod
-    def of(cls, handler: Handler, most_body_bytes: int, most_connections: int = MOST_CONNECTIONS, room: Room | None = None) -> "Site":
-        """A site with no connections yet."""
-        return cls(handler, most_body_bytes, most_connections, room or Room())
-
-    def connect(self) -> "Connection":
-        """The protocol factory of the listening socket."""
-        return Connection(self)
-
-    def drain(self) -> None:
-        """Let every connection go once its answers are sent; idle ones now."""
-        self.draining = True
-        for connection in list(self.connections):
-            connection.close_when_idle()
-
-    def let_go_of_slow(self, now_s: float) -> None:
-        """Part from clients that have been slow or idle for too long at this time of `time.monotonic`; to be called now and then."""
-        self.now_s = now_s
-        for connection in list(self.connections):
-            connection.close_when_slow(now_s - PATIENCE_S)
-        while self.let_go_of_idlest(self.idle_s):
-            pass
-
-    def let_go_of_idlest(self, least_s: float) -> bool:
-        """Part from the client that has been idle for longest, if that is so long; whether it was."""
-        idlest = next(iter(self.idle), None)
-        if idlest is None or self.now_s - idlest.idle_since_s < least_s:
-            return False
-        self.connections.discard(idlest)
-        idlest.close_when_idle()
-        return True
 
 
 class Connection(asyncio.BufferedProtocol):

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,53 +23,12 @@ from superserve_cli.serving.overhead import LEAST_NS, Overhead
 from superserve_cli.serving.refusals import Busy, Failed, Invalid, Refusal, TooLate
 from superserve_cli.serving.room import Room
 from superserve_cli.serving.statistics import Statistics
+from superserve_cli.serving.waiting import Answer, Reply, Running, Waiting
 
 LOOK_NS: Final = 250_000
 """So long at most the router reads requests or tells clients that they are too late while a worker that is done waits for it."""
 MOST_LOSSES: Final = 2
 """A request whose batch was lost so often may be the reason: it is not given to another worker."""
-
-
-class Answer(NamedTuple):
-    """What a worker made of a request's rows, and where the time went."""
-
-    logits: NDArray[np.float32]
-    subnet: Subnet
-    accuracy: float | None
-    batch_size: int
-    queue_ns: int
-    compute_ns: int
-    met: bool
-
-
-class Reply(Protocol):
-    """Who waits for a request: exactly one of the two is called, once."""
-
-    def answered(self, answer: Answer) -> None:
-        """A worker has run it."""
-        ...
-
-    def refused(self, refusal: Refusal) -> None:
-        """Nobody will: it was dropped, or no worker is left, or too many were lost with it."""
-        ...
-
-
-class _Waiting:
-    __slots__ = ("gone", "losses", "reply", "request", "rows")
-
-    def __init__(self, request: Request, rows: NDArray[Any], reply: Reply) -> None:
-        self.request = request
-        self.rows = rows
-        self.reply = reply
-        self.gone = False
-        self.losses = 0
-
-
-class _Running(NamedTuple):
-    dispatch: Dispatch
-    waiting: list[_Waiting]
-    start_ns: int
-    input_ns: int
 
 
 class Router:
@@ -101,8 +60,8 @@ class Router:
         self._arrivals = 0
         self._room = room or Room()
         self._room.retry_after_s = self.retry_after_s
-        self._waiting: dict[int, _Waiting] = {}
-        self._running: list[deque[_Running]] = [deque() for _ in links]
+        self._waiting: dict[int, Waiting] = {}
+        self._running: list[deque[Running]] = [deque() for _ in links]
         self._wakes_ns = self._expires_ns = NEVER
         self._looked_ns = 0
         self._late: deque[Reply] = deque()
@@ -154,7 +113,7 @@ class Router:
         except Refusal:
             self._end(request, now_ns, REJECTED)
             raise
-        self._waiting[id] = _Waiting(request, rows, reply)
+        self._waiting[id] = Waiting(request, rows, reply)
         engine.arrive(request)
         if (expires_ns := engine.expires_ns(id)) - LEAST_NS < self._expires_ns:  # else it is planned for an earlier time
             self._expire_at(expires_ns, now_ns)
@@ -203,7 +162,7 @@ class Router:
         self._expire()
         self._decide(now_ns)
 
-    def _disown(self, waiting: _Waiting, now_ns: int) -> None:
+    def _disown(self, waiting: Waiting, now_ns: int) -> None:
         """Nobody can serve a request any more since the server plans anew."""
         self._end(waiting.request, now_ns, FAILED)
         waiting.reply.refused(Invalid("the server does not serve any more what this request needs"))
@@ -246,18 +205,22 @@ class Router:
             self._tell_late()
 
     def lost(self, worker: int, reason: str = "ended") -> None:
-        """A worker is gone: its batches wait again; when it was the last one, nobody need wait any longer."""
+        """A worker is gone: its batches wait again, for its return if it was the last one.
+
+        When that has failed as well, or the server ends, nobody need wait any longer.
+        """
         self.metrics.workers.lost(worker, reason)
         batches, self._running[worker] = self._running[worker], deque()
+        again = not self._engine.live
         self._engine.lose(worker)
         for running in batches:
             for waiting in running.waiting:
                 self._again(waiting)
-        if not self._engine.live:
+        if again or (self.closed and not self._engine.live):
             self.fail_all()
         self._expire()
 
-    def _again(self, waiting: _Waiting) -> None:
+    def _again(self, waiting: Waiting) -> None:
         """A request was lost with its worker: it waits again, if anybody waits for it, there is time, and it is not to blame."""
         id = waiting.request.id
         waiting.losses += 1
@@ -270,7 +233,7 @@ class Router:
         elif self._engine.hopeless(id, self._now_ns() + self.overhead.ns):
             self._give_up(waiting, DROPPED, TooLate("dropped: its worker was lost, and the deadline could not be met any more"))
 
-    def _give_up(self, waiting: _Waiting, status: int, refusal: Refusal) -> None:
+    def _give_up(self, waiting: Waiting, status: int, refusal: Refusal) -> None:
         """Whoever waits in the queue is told at once."""
         if self._engine.cancel(waiting.request.id):
             self._end(waiting.request, self._now_ns(), status)
@@ -323,7 +286,7 @@ class Router:
         worker, subnet, _, batch_size, requests, plan_ns = step
         waiting = [self._waiting[request.id] for request in requests]
         self._links[worker].start(subnet, [one.rows for one in waiting], plan_ns)
-        self._running[worker].append(new(_Running, (step, waiting, now_ns, self._now_ns() - now_ns)))
+        self._running[worker].append(new(Running, (step, waiting, now_ns, self._now_ns() - now_ns)))
         metrics = self.metrics
         metrics.dispatches[subnet, batch_size] += 1
         metrics.slack.observe((requests[0].deadline_ns - now_ns) / NS_PER_S)
@@ -377,7 +340,7 @@ class Router:
         finally:
             self._telling = False
 
-    def _answer(self, running: _Running, logits: NDArray[np.float32], compute_ns: int, now_ns: int) -> None:
+    def _answer(self, running: Running, logits: NDArray[np.float32], compute_ns: int, now_ns: int) -> None:
         step, start_ns = running.dispatch, running.start_ns
         self.metrics.compute.observe(compute_ns / NS_PER_S)
         self.metrics.profile_error.observe(compute_ns / step.plan_ns)
@@ -392,14 +355,14 @@ class Router:
             answer = (rows, subnet, accuracy, batch_size, start_ns - arrival_ns, compute_ns, now_ns <= deadline_ns)
             one.reply.answered(new(Answer, answer))
 
-    def _count(self, running: _Running, compute_ns: int, now_ns: int) -> None:
+    def _count(self, running: Running, compute_ns: int, now_ns: int) -> None:
         requests, start_ns, input_ns = running.dispatch.requests, running.start_ns, running.input_ns
         queue_ns = len(requests) * start_ns - sum([request.arrival_ns for request in requests])
         output_ns = max(0, now_ns - start_ns - input_ns - compute_ns)
         counts = self.statistics.of(running.dispatch.subnet)
         counts.ran(len(requests), running.dispatch.batch_size, queue_ns, input_ns, compute_ns, output_ns, now_ns)
 
-    def _served(self, running: _Running, now_ns: int) -> None:
+    def _served(self, running: Running, now_ns: int) -> None:
         """Settle with the requests of a batch that is ready: once for all of them, where that will do."""
         step, met, held = running.dispatch, 0, 0
         for request in step.requests:
@@ -416,7 +379,7 @@ class Router:
     def fail_all(self) -> None:
         """Everybody who still waits in the queue is told that nobody will come."""
         for waiting in list(self._waiting.values()):
-            self._give_up(waiting, FAILED, Failed("the last worker was lost"))
+            self._give_up(waiting, FAILED, Failed("no worker is up, and none has come back"))
 
     def _end(self, request: Request, now_ns: int, status: int) -> None:
         if (waiting := self._waiting.pop(request.id, None)) is not None:

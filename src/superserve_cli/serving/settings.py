@@ -7,8 +7,8 @@ import numpy as np
 from superserve_cli.engine import Engine
 from superserve_cli.policies import Policy
 from superserve_cli.profiles import Profile
-from superserve_cli.serving.http import MOST_CONNECTIONS
 from superserve_cli.serving.keys import Keys
+from superserve_cli.serving.site import MOST_CONNECTIONS
 from superserve_cli.serving.tls import Tls
 from superserve_cli.serving.workers.messages import Order
 

@@ -11,8 +11,9 @@ from superserve_cli.serving.model import DATATYPE, OUTPUT, Model
 from superserve_cli.serving.objectives import Objectives
 from superserve_cli.serving.protocol import InferRequest, InferResponse, Tensor
 from superserve_cli.serving.refusals import Busy, Invalid, Refusal, Unsupported
-from superserve_cli.serving.router import Answer, Router
+from superserve_cli.serving.router import Router
 from superserve_cli.serving.tensors import classified
+from superserve_cli.serving.waiting import Answer
 
 Swap = Callable[[Mapping[str, Any], Done], None]
 """Load what lies on disk now in place of what is served, without losing a request; raises Refusal, and then tells nobody."""

@@ -16,7 +16,8 @@ from superserve_cli.serving.clock import LoopClock
 from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.refusals import Failed, Refusal
-from superserve_cli.serving.router import Answer, Router
+from superserve_cli.serving.router import Router
+from superserve_cli.serving.waiting import Answer
 from superserve_cli.serving.workers.sleep import SleepWorker
 from superserve_cli.serving.workers.thread import ThreadWorker
 

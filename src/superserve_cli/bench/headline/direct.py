@@ -20,7 +20,8 @@ from superserve_cli.serving.ledger import Ledger
 from superserve_cli.serving.load.pace import Clock, quiet
 from superserve_cli.serving.metrics import Metrics
 from superserve_cli.serving.refusals import Busy, Refusal
-from superserve_cli.serving.router import Answer, Router
+from superserve_cli.serving.router import Router
+from superserve_cli.serving.waiting import Answer
 from superserve_cli.serving.workers.messages import Order, Plan
 from superserve_cli.serving.workers.process import ProcessWorker
 from superserve_cli.traces import Trace
