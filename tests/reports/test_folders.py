@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import pytest
 
 from superserve_cli import reports
 from superserve_cli.core import outcomes
+from superserve_cli.core.files import replacing
 from superserve_cli.errors import BadFile, BadOption
 from superserve_cli.reports.folders import OURS
 from tests.reports.runs import a_run, keep, manifest, steady
@@ -101,9 +105,36 @@ def test_overwrite_removes_old_runs_and_nothing_else(tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     reports.claim_folder(tmp_path, overwrite=True)
     assert sorted(tmp_path.rglob("*")) == before  # a run that comes to nothing has cost nothing
-    reports.clear_folder(tmp_path)
-    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(mine)
+    with reports.replaced(tmp_path) as fresh:
+        (fresh / "slackfit").mkdir()
+        new = [Path("new"), Path("slackfit/new")]
+        for path in new:
+            (fresh / path).write_text("")
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted([*mine, *(tmp_path / path for path in new)])
     assert not (tmp_path / "fixed-small").exists()
+
+
+def test_a_run_takes_the_place_of_another(tmp_path: Path) -> None:
+    keep(tmp_path, steady())
+    with reports.replaced(tmp_path) as fresh:
+        keep(fresh, steady(slow_every=2))
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    assert reports.read_run(tmp_path).outcomes.status.tolist() == steady(slow_every=2).outcomes.status.tolist()
+
+
+def fail_to_replace(folder: Path) -> None:
+    with reports.replaced(folder) as fresh:
+        (fresh / "outcomes.parquet").write_text("half")
+        with replacing(fresh / "run.json"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_run_that_cannot_be_written_leaves_the_old_one_as_it_was(tmp_path: Path) -> None:
+    keep(tmp_path, steady())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(BadFile, match=re.escape(f"cannot write {tmp_path / 'run.json'}: No space left on device")):
+        fail_to_replace(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -267,16 +267,16 @@ def _write(folder: Path, runs: list["Run"]) -> dict[str, Any]:
     """One run in the folder itself, or several beside each other with a comparison of all."""
     from superserve_cli import console, reports
 
-    reports.clear_folder(folder)
-    if len(runs) == 1:
-        return reports.write_run(folder, runs[0])
-    with console.progress("reporting") as progress:
-        for done, run in enumerate(runs):
-            progress(done, len(runs) + 1, run.policy)
-            reports.write_run(folder / reports.folder_name(run.policy), run)
-        progress(len(runs), len(runs) + 1, "comparison")
-        summary = reports.write_comparison(folder, runs)
-        progress(len(runs) + 1, len(runs) + 1, "")
+    with reports.replaced(folder) as fresh:
+        if len(runs) == 1:
+            return reports.write_run(fresh, runs[0])
+        with console.progress("reporting") as progress:
+            for done, run in enumerate(runs):
+                progress(done, len(runs) + 1, run.policy)
+                reports.write_run(fresh / reports.folder_name(run.policy), run)
+            progress(len(runs), len(runs) + 1, "comparison")
+            summary = reports.write_comparison(fresh, runs)
+            progress(len(runs) + 1, len(runs) + 1, "")
     return summary
 
 

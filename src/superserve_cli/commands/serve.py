@@ -137,8 +137,8 @@ def _keep_run(server: "Server", folder: Path, chatty: bool) -> None:
     if (outcomes := server.outcomes()) is None:
         return
     if len(outcomes):
-        reports.clear_folder(folder)
-        reports.write_run(folder, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
+        with reports.replaced(folder) as fresh:
+            reports.write_run(fresh, reports.Run(outcomes, manifest.served(server.described, outcomes, server.url)))
     if chatty:
         console.note(f"{len(outcomes)} requests, written to {folder}" if len(outcomes) else f"nobody asked: nothing is written to {folder}")
 

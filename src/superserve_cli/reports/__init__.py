@@ -4,9 +4,9 @@ from superserve_cli.reports.comparison import NARROW, narrow_rows
 from superserve_cli.reports.contents import Contents, contents
 from superserve_cli.reports.folders import (
     claim_folder,
-    clear_folder,
     find_runs,
     read_run,
+    replaced,
     report,
     write_comparison,
     write_report,
@@ -28,7 +28,6 @@ __all__ = [
     "Run",
     "Verdict",
     "claim_folder",
-    "clear_folder",
     "contents",
     "find_runs",
     "folder_name",
@@ -37,6 +36,7 @@ __all__ = [
     "read_run",
     "refuse_shared_folders",
     "rejected",
+    "replaced",
     "report",
     "summarize",
     "tenant_rows",

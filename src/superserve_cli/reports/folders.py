@@ -1,7 +1,10 @@
 """Run folders and comparison folders on disk: claimed, written, found again."""
 
 import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,8 +105,8 @@ def find_runs(folder: Path) -> list[Path]:
 def claim_folder(folder: Path, overwrite: bool) -> None:
     """Make sure that a run may be written to `folder`, which is made; before any work is done, so nothing is removed yet.
 
-    A folder with anything in it is refused, unless `overwrite`: then `clear_folder` will make room. Raises BadOption, and BadFile
-    when the folder cannot be made or written to.
+    A folder with anything in it is refused, unless `overwrite`: then what is written with `replaced` will take its place. Raises
+    BadOption, and BadFile when the folder cannot be made or written to.
     """
     if folder.exists() and not folder.is_dir():
         raise BadOption(f"{folder} is a file, not a folder", hint="choose another --out")
@@ -145,11 +148,38 @@ def _check_free(folder: Path) -> None:
         raise BadOption(f"{folder / taken[0]} is already there", hint="choose another --out")
 
 
-def clear_folder(folder: Path) -> None:
-    """Remove the runs, comparisons and reports that superserve wrote, and nothing else; when new ones are ready to be written."""
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A folder to write to, whose files take the place of what superserve wrote to `folder`, and of nothing else, when the block succeeds.
+
+    Where it does not, because the disk is full perhaps, all stays as it was. Raises BadOption and BadFile.
+    """
     _refuse_foreign(folder)
+    fresh = folder / f".{os.getpid()}.tmp"
+    try:
+        fresh.mkdir(parents=True)
+        yield fresh
+        _clear(folder, fresh)
+        _move(fresh, folder)
+    except BadFile as error:  # it shall name the file where it was to be
+        raise BadFile(str(error).replace(f"{fresh}/", f"{folder}/"), hint=error.hint) from error
+    except OSError as error:
+        raise BadFile(f"cannot write to {folder}: {error.strerror or error}", hint="choose another --out") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _move(source: Path, folder: Path) -> None:
+    for path in [path for path in source.rglob("*") if path.is_file()]:
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        path.replace(target)
+
+
+def _clear(folder: Path, fresh: Path) -> None:
+    """Remove the runs, comparisons and reports that superserve wrote, but for the new ones."""
     for inside in folder.iterdir():
-        if inside.is_dir() and _schema(inside / MANIFEST) == run.SCHEMA:
+        if inside != fresh and inside.is_dir() and _schema(inside / MANIFEST) == run.SCHEMA:
             _remove_ours(inside)
             if not any(inside.iterdir()):
                 inside.rmdir()
