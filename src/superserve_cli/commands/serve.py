@@ -8,19 +8,12 @@ import typer
 from superserve_cli.commands import config as configuration
 
 if TYPE_CHECKING:
-    from superserve_cli.serving.keys import Keys
     from superserve_cli.serving.server import Server
     from superserve_cli.serving.settings import Settings
-    from superserve_cli.serving.tls import Tls
 
-LONGEST_SLO_MS = 86_400_000
-LEAST_SLO_MS = 0.001
 MOST = 1_000_000
 """Of requests that wait, of connections and of MB: what is more is a slip of the keyboard, and more than libraries count."""
 LONGEST_DRAIN_S = 86_400
-LEAST_HUNG_MS = 10
-GRPC_PORT = 8001
-WORKER = "superserve_cli.serving.workers.resident:make"
 
 
 def serve(
@@ -96,11 +89,12 @@ def serve(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before the server can swap shall not end it
 
     from superserve_cli import console, reports
+    from superserve_cli.commands.serve_settings import settings_of
     from superserve_cli.core import files
     from superserve_cli.serving import logs
 
     logs.set_up(log_level or ("warning" if quiet else "info"), log_format)
-    settings = _settings(**_picked(context.params))
+    settings = settings_of(**_picked(context.params))
     if check:
         settings.check()
         console.note("nothing is wrong")
@@ -144,145 +138,10 @@ def _keep_run(server: "Server", folder: Path, chatty: bool) -> None:
 
 
 def _picked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the values of all options, those that make settings: at the start, and again by every swap."""
-    return {name: values[name] for name in signature(_settings).parameters}
+    """Of the values of all options, those that make settings."""
+    from superserve_cli.commands.serve_settings import settings_of
 
-
-def _settings(
-    *,
-    supernet: str | Path | None,
-    profile: str | None,
-    subnets: str | None,
-    policy: str,
-    late: str,
-    slo_ms: float | None,
-    device: list[str] | None,
-    threads: int | None,
-    dtype: str | None,
-    pack_mb: int | None,
-    uint8: bool,
-    eager: bool,
-    host: str,
-    port: int,
-    grpc_port: int | None,
-    no_grpc: bool,
-    max_queue: int,
-    max_queue_mb: int,
-    max_connections: int,
-    drain_s: float,
-    fixtures: bool,
-    hung_ms: float | None,
-    drift_guard: bool,
-    api_key: str | None,
-    api_key_file: str | Path | None,
-    insecure: bool,
-    tls_cert: str | Path | None,
-    tls_key: str | Path | None,
-    tls_client_ca: str | Path | None,
-    out: str | Path | None,
-    record: str | Path | None,
-) -> "Settings":
-    from superserve_cli import policies, profiles
-    from superserve_cli.serving.settings import Settings
-    from superserve_cli.serving.workers.messages import Order
-
-    served = profiles.load(profile).served(subnets)
-    computing = {"threads": threads, "dtype": dtype, "pack_mb": pack_mb, "pixels": uint8, "eager": eager}
-    path = None if supernet is None else str(supernet)
-    tls = _tls(tls_cert, tls_key, tls_client_ca)
-    return Settings(
-        orders=[Order(WORKER, {"path": path, "device": name, **computing}) for name in device or ["cpu"]],
-        profile=served,
-        policy=policies.named(policy),
-        late=late,
-        slo_ns=_slo_ns(slo_ms, served.default_slo_ns()),
-        host=host,
-        port=port,
-        grpc_port=_grpc_port(grpc_port, port, no_grpc),
-        max_queue=max_queue,
-        max_queue_mb=max_queue_mb,
-        max_connections=max_connections,
-        longest_drain_s=drain_s,
-        record=out is not None,
-        events=record is not None,
-        fixtures=fixtures,
-        hung_ns=_hung_ns(hung_ms),
-        drift_guard=drift_guard,
-        weights=_weights(supernet),
-        keys=_keys(api_key, api_key_file, host, tls, insecure),
-        tls=tls,
-    )
-
-
-def _weights(supernet: str | Path | None) -> tuple[tuple[str, int, int, int], ...]:
-    """What tells whether the files of a SuperNet are still those that workers have loaded; raises BadFile where one cannot be read."""
-    from superserve_cli.errors import BadFile
-
-    if supernet is None:
-        return ()
-    path = Path(supernet)
-    try:
-        looks = [(file.name, file.stat()) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-    except OSError as error:
-        hint = "name a SuperNet's folder, an .onnx file, or a folder of them"
-        raise BadFile(f"cannot read {error.filename or path}: {error.strerror}", hint=hint) from error
-    return tuple((name, look.st_ino, look.st_size, look.st_mtime_ns) for name, look in looks)
-
-
-def _keys(key: str | None, path: str | Path | None, host: str, tls: "Tls | None", insecure: bool) -> "Keys":
-    from superserve_cli.errors import BadOption
-    from superserve_cli.serving import keys
-
-    if not host:
-        raise BadOption("--host is empty", hint="0.0.0.0 listens on all addresses")
-    taken = keys.of(key, None if path is None else Path(path))
-    keys.demand(host, taken, tls is not None and tls.client_ca is not None, insecure)
-    return taken
-
-
-def _tls(cert: str | Path | None, key: str | Path | None, client_ca: str | Path | None) -> "Tls | None":
-    from superserve_cli.errors import BadOption
-    from superserve_cli.serving.tls import Tls
-
-    if cert is not None and key is not None:
-        return Tls(Path(cert), Path(key), None if client_ca is None else Path(client_ca))
-    if given := [name for name, path in (("--tls-cert", cert), ("--tls-key", key), ("--tls-client-ca", client_ca)) if path is not None]:
-        raise BadOption(f"{given[0]} alone makes no TLS", hint="give --tls-cert FILE and --tls-key FILE")
-    return None
-
-
-def _grpc_port(asked: int | None, port: int, off: bool) -> int | None:
-    from superserve_cli.errors import BadOption
-
-    if off and asked is not None:
-        raise BadOption("--grpc-port and --no-grpc exclude each other", hint="leave one of them out")
-    if asked is not None and asked == port != 0:
-        raise BadOption(f"--port and --grpc-port are both {port}", hint="choose another --grpc-port (0 picks a free one)")
-    if off:
-        return None
-    return asked if asked is not None else GRPC_PORT if port else 0
-
-
-def _slo_ns(slo_ms: float | None, default_ns: int) -> int:
-    from superserve_cli.core.nouns import ms_to_ns
-    from superserve_cli.errors import BadOption
-
-    if slo_ms is None:
-        return default_ns
-    if not LEAST_SLO_MS <= slo_ms <= LONGEST_SLO_MS:
-        raise BadOption(f"--slo-ms is {slo_ms:g}", hint=f"it must be from {LEAST_SLO_MS} to {LONGEST_SLO_MS} milliseconds")
-    return ms_to_ns(slo_ms)
-
-
-def _hung_ns(hung_ms: float | None) -> int | None:
-    from superserve_cli.core.nouns import ms_to_ns
-    from superserve_cli.errors import BadOption
-
-    if hung_ms is None:
-        return None
-    if not LEAST_HUNG_MS <= hung_ms <= LONGEST_SLO_MS:
-        raise BadOption(f"--hung-ms is {hung_ms:g}", hint=f"it must be from {LEAST_HUNG_MS} to {LONGEST_SLO_MS} milliseconds")
-    return ms_to_ns(hung_ms)
+    return {name: values[name] for name in signature(settings_of).parameters}
 
 
 def _run(context: typer.Context, settings: "Settings", chatty: bool) -> "Server":
@@ -290,10 +149,11 @@ def _run(context: typer.Context, settings: "Settings", chatty: bool) -> "Server"
 
     import uvloop
 
+    from superserve_cli.commands.serve_settings import settings_of
     from superserve_cli.serving.server import run
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        reread = lambda: _settings(**_picked(configuration.again(context)))  # noqa: E731
+        reread = lambda: settings_of(**_picked(configuration.again(context)))  # noqa: E731
         return runner.run(run(settings, lambda server: _opened(server, settings, chatty), reread))
 
 
