@@ -2,11 +2,14 @@
 
 import json
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from superserve_cli.app import run
 from tests.conformance.servers import serving
@@ -34,7 +37,7 @@ def test_the_report_as_json_has_every_case_with_its_sentence(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["localhost:8000"], "no http URL"),
+        (["localhost:8000"], "is no http"),
         (["http://127.0.0.1:1"], "nothing answers"),
         (["http://127.0.0.1:1", "--header", "x"], "no header"),
     ],
@@ -50,6 +53,18 @@ def test_models_and_addresses_that_do_not_exist_are_user_errors(capsys: pytest.C
         assert "did you mean sum" in capsys.readouterr().err
         assert run(["conformance", url, "--grpc", "nowhere"]) == 2
         assert "no address" in capsys.readouterr().err
+
+
+def test_a_certificate_is_believed_when_its_authority_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    authority, ours = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(ours)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with serving(tls=ours) as url:
+        assert run(["conformance", url]) == 2
+        assert "is not to be trusted" in " ".join(capsys.readouterr().err.split())
+        for trusting in (["--ca", str(tmp_path / "ca.pem")], ["--insecure-tls"]):
+            run(["conformance", url, "--json", *trusting])
+            assert json.loads(capsys.readouterr().out)["counts"]["pass"] > 50
 
 
 @pytest.fixture(scope="module")

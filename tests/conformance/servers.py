@@ -1,6 +1,7 @@
 """Small servers of the protocol for the table to find faults in: one model, `sum`, whose output is the sum of each row."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,15 +106,17 @@ def _flat(data: Any) -> list[Any]:
 
 
 @contextmanager
-def serving(*faults: str) -> Iterator[str]:
+def serving(*faults: str, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The URL of a server with some faults."""
     handler = type("Faulty", (Handler,), {"faults": frozenset(faults)})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()

@@ -1,7 +1,8 @@
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
@@ -65,13 +66,44 @@ def test_no_answer_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "a whole answer, came 6 bytes less"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "an HTTP answer, came none"),
+    ],
+)
+def test_an_answer_that_is_cut_off_is_told(said: bytes, expected: str) -> None:
+    with answering(said) as client, pytest.raises(Unmet, match=expected):
+        client.get("/v2")
+
+
+def test_an_answer_that_does_not_end_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def dribble() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while True:
+                    connection.sendall(b"a")
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=dribble)
+        thread.start()
+        client = Client(place(f"http://127.0.0.1:{server.getsockname()[1]}"), patience_s=0.3)
+        with pytest.raises(Unmet, match=r"an answer that ends, came \d+ bytes and no end"):
+            client.get("/v2")
+        thread.join()
+
+
+@pytest.mark.parametrize(
     ("url", "prefix"), [("http://a:1", ""), ("http://a:1/", ""), ("https://a/x/v2", "/x"), ("http://[::1]:8000/v2/", "")]
 )
 def test_a_url_may_end_where_the_protocol_begins(url: str, prefix: str) -> None:
     assert place(url).prefix == prefix
 
 
-@pytest.mark.parametrize("url", ["a:1", "ftp://a", "http://", "http://a:b", "http://a?x"])
+@pytest.mark.parametrize("url", ["a:1", "ftp://a", "http://", "http://a:b", "http://a?x", "grpc://a:1"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(BadOption):
         place(url)

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,11 @@ def conformance(
     model: Annotated[str | None, typer.Option(help="The model to ask.", show_default="the only one that the server lists")] = None,
     grpc: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where the same server speaks gRPC: tried as well.")] = None,
     header: Annotated[list[str] | None, typer.Option(metavar="NAME:VALUE", help="A header for every request. Repeatable.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="Sent as Authorization: Bearer KEY.", envvar="SUPERSERVE_API_KEY", show_default=False)
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="A PEM file of authorities to trust (https).", show_default=False)] = None,
+    insecure_tls: Annotated[bool, typer.Option("--insecure-tls", help="Trust any certificate.")] = False,
     disturb: Annotated[
         bool, typer.Option("--disturb", help="Also unload and load the model: it is away for a moment, and then loaded anew.")
     ] = False,
@@ -22,9 +28,12 @@ def conformance(
     """
     from superserve_cli import conformance as protocol
     from superserve_cli import console
+    from superserve_cli.serving.load.place import Access
 
-    client = protocol.Client(protocol.place(url), protocol.headers(header or []))
-    target = protocol.find(client, model)
+    access = Access(api_key, ca, insecure_tls)
+    place = protocol.place(url)
+    client = protocol.Client(place, {**access.headers, **protocol.headers(header or [])}, access)
+    target = protocol.find(client, model or place.model or None)
     with console.progress("conformance") as progress:
         report = protocol.run(client, target, grpc, disturb, progress)
     if json:

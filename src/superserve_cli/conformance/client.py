@@ -3,53 +3,33 @@
 import http.client
 import json
 import socket
-import ssl
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
-from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 from superserve_cli.conformance.verdict import Unmet
 from superserve_cli.errors import BadOption
+from superserve_cli.serving.load.place import OPEN, Access, Place, parse
 
 PATIENCE_S: Final = 20.0
 SILENCE_S: Final = 5.0
 """How long a server may be silent about bytes that are half a request."""
+AT_ONCE: Final = 1 << 16
+MOST_BYTES: Final = 1 << 28
 READ: Final = 1000
 SHOWN: Final = 100
 """How much of an answer is quoted."""
 
 
-class Place(NamedTuple):
-    """Where a server is; `prefix` is what stands before `/v2`."""
-
-    host: str
-    port: int
-    tls: bool
-    prefix: str
-
-    def __str__(self) -> str:
-        return f"http{'s' * self.tls}://{self.authority}{self.prefix}"
-
-    @property
-    def authority(self) -> str:
-        """Host and port, as the Host header has them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 def place(url: str) -> Place:
     """A URL taken apart; raises BadOption for what is no http(s) URL."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise BadOption(f"{url} is no URL: {error}", hint="write http://HOST:PORT") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise BadOption(f"{url} is no http URL", hint="write http://HOST:PORT")
-    tls = parts.scheme == "https"
-    return Place(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/").removesuffix("/v2"))
+    found = parse(url, "")
+    if found.rpc:
+        raise BadOption(f"{url} is no http URL", hint="write http://HOST:PORT, and --grpc HOST:PORT beside it")
+    return found
 
 
 def headers(lines: Sequence[str]) -> dict[str, str]:
@@ -86,10 +66,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Client:
-    """A server's client; every request has a connection of its own. `headers` go with each of them."""
+    """A server's client; every request has a connection of its own. `headers` go with each of them.
+
+    No answer is waited for longer than `patience_s`, from its beginning to its end.
+    """
 
     place: Place
     headers: Mapping[str, str] = field(default_factory=dict)
+    access: Access = OPEN
+    patience_s: float = PATIENCE_S
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Answer to a GET; raises Unmet when none comes, OSError when nobody listens."""
@@ -108,7 +93,7 @@ class Client:
             connection.request(method, self.place.prefix + path, body, {**JSON, **self.headers, **(headers or {})})
         try:
             answer = connection.getresponse()
-            return Answer(answer.status, _lower(answer.headers), answer.read())
+            return Answer(answer.status, _lower(answer.headers), _whole(answer, time.monotonic() + self.patience_s))
         except (OSError, http.client.HTTPException) as error:
             raise Unmet("an HTTP answer", f"none ({type(error).__name__})") from None
         finally:
@@ -128,14 +113,15 @@ class Client:
         return "\r\n".join((first, f"Host: {self.place.authority}", *named, *lines, "", "")).encode("latin-1")
 
     def _connection(self) -> http.client.HTTPConnection:
-        host, port, tls, _ = self.place
-        if tls:
-            return http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=ssl.create_default_context())
-        return http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+        host, port, tls = self.place.host, self.place.port, self.access.context(self.place)
+        if tls is not None:
+            return http.client.HTTPSConnection(host, port, timeout=self.patience_s, context=tls)
+        return http.client.HTTPConnection(host, port, timeout=self.patience_s)
 
     def _socket(self) -> socket.socket:
         connection = socket.create_connection((self.place.host, self.place.port), SILENCE_S)
-        return ssl.create_default_context().wrap_socket(connection, server_hostname=self.place.host) if self.place.tls else connection
+        tls = self.access.context(self.place)
+        return connection if tls is None else tls.wrap_socket(connection, server_hostname=self.place.host)
 
 
 JSON: Final = {"Content-Type": "application/json", "Accept": "*/*"}
@@ -143,6 +129,19 @@ JSON: Final = {"Content-Type": "application/json", "Accept": "*/*"}
 
 def _lower(headers: http.client.HTTPMessage) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+def _whole(answer: http.client.HTTPResponse, until_s: float) -> bytes:
+    """The body of an answer; raises Unmet when it is cut off or does not end."""
+    pieces, size = [], 0
+    while piece := answer.read1(AT_ONCE):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_BYTES or time.monotonic() > until_s:
+            raise Unmet("an answer that ends", f"{size} bytes and no end")
+    if answer.length:
+        raise Unmet("a whole answer", f"{answer.length} bytes less")
+    return b"".join(pieces)
 
 
 def _read_answers(file: BufferedReader, most: int) -> list[Answer]:

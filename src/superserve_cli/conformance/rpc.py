@@ -9,6 +9,7 @@ import grpc
 
 from superserve_cli.conformance.verdict import Unmet
 from superserve_cli.errors import BadOption, Unreachable
+from superserve_cli.serving.load.place import Access
 from superserve_cli.serving.rpc.messages import METHODS
 
 PATIENCE_S: Final = 20.0
@@ -82,14 +83,20 @@ def refused(reply: Reply, *codes: str) -> None:
 
 
 @contextmanager
-def opened(address: str, headers: Mapping[str, str]) -> Iterator[Rpc]:
+def opened(address: str, headers: Mapping[str, str], tls: bool, access: Access) -> Iterator[Rpc]:
     """A client of HOST:PORT; raises BadOption for what is no address, and Unreachable when nobody speaks gRPC there."""
     host, colon, port = address.rpartition(":")
     if not host or not colon or not port.isdigit():
         raise BadOption(f"--grpc {address} is no address", hint="write HOST:PORT")
-    with grpc.insecure_channel(address) as channel:
+    with grpc.secure_channel(address, _credentials(access)) if tls else grpc.insecure_channel(address) as channel:
         try:
             grpc.channel_ready_future(channel).result(START_S)
         except grpc.FutureTimeoutError:
             raise Unreachable(f"nothing speaks gRPC at {address}", hint="start a server, or check --grpc") from None
         yield Rpc(channel, tuple((name.lower(), value) for name, value in headers.items()))
+
+
+def _credentials(access: Access) -> grpc.ChannelCredentials:
+    if access.insecure:
+        raise BadOption("gRPC believes no certificate unseen", hint="give --ca FILE in place of --insecure-tls, or leave --grpc out")
+    return grpc.ssl_channel_credentials(None if access.ca is None else access.ca.read_bytes())

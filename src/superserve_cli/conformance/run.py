@@ -18,7 +18,7 @@ def run(client: Client, target: Target, grpc: str | None, disturb: bool, progres
     chosen: list[tuple[Case, Any]] = [(case, client) for case in cases.HTTP if disturb or not case.disturbs]
     with ExitStack() as stack:
         if grpc is not None:
-            channel = stack.enter_context(rpc.opened(grpc, client.headers))
+            channel = stack.enter_context(rpc.opened(grpc, client.headers, client.place.tls, client.access))
             chosen += [(case, channel) for case in cases.GRPC]
         return Report(target, tuple(_judged(chosen, target, progress)))
 

@@ -9,6 +9,7 @@ from superserve_cli.conformance.client import Client
 from superserve_cli.conformance.samples import DATATYPES, Sample, sample
 from superserve_cli.conformance.verdict import Unmet
 from superserve_cli.errors import BadOption, Unknown, Unreachable
+from superserve_cli.serving.load.target import locked, silent
 
 START: Final = "start a server, or check the URL"
 NAME_ONE: Final = "name one with --model"
@@ -60,13 +61,15 @@ def find(client: Client, model: str | None) -> Target:
     try:
         return _find(client, model)
     except OSError as error:
-        raise Unreachable(f"nothing answers at {client.place}: {error.strerror or error}", hint=START) from None
+        raise silent(client.place, error) from None
     except Unmet as error:
         raise Unreachable(f"no server of HTTP answers at {client.place}: {error}", hint=START) from None
 
 
 def _find(client: Client, model: str | None) -> Target:
     answer = client.get("/v2")
+    if answer.status in (401, 403):
+        raise locked(client.place, f"status {answer.status}")
     said = answer.json
     if answer.status != 200 or not isinstance(said, dict) or "name" not in said:
         raise Unreachable(f"the server at {client.place} does not speak the Open Inference Protocol v2 (GET /v2: {answer})", hint=START)
