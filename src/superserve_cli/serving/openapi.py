@@ -5,7 +5,7 @@ from math import prod
 from typing import Any, Final
 
 from superserve_cli import __version__
-from superserve_cli.serving.objectives import FLOOR_HEADER, LONGEST_SLO_US, SLO_HEADER
+from superserve_cli.serving.objectives import FLOOR_HEADER, LONGEST_SLO_US, SLO_HEADER, SUBNET_HEADER
 from superserve_cli.serving.tensors import DTYPES
 
 Schema = Mapping[str, Any]
@@ -85,6 +85,7 @@ def _infer(request: Any) -> dict[str, Any]:
         ),
         _header(SLO_HEADER.decode(), {"type": "integer", "minimum": 1, "maximum": LONGEST_SLO_US}, "The deadline, from now on."),
         _header(FLOOR_HEADER.decode(), {"type": "number", "minimum": 0, "maximum": 1}, "The least accuracy of the subnet that answers."),
+        _header(SUBNET_HEADER.decode(), {"type": "string", "pattern": "^[!-~]+$"}, "The subnet that shall answer."),
     ]
     operation = _operation("Ask for an inference within a deadline.", "InferenceResponse", 404, 415, 501, 504)
     operation["responses"]["200"]["content"][BINARY] = {}
