@@ -17,9 +17,9 @@ from superserve_cli.bench.faults import fuzz_http, fuzz_rpc, fuzz_slots, wire
 from superserve_cli.bench.faults.full_queue import KINDS
 from superserve_cli.bench.faults.mutate import mutated
 from superserve_cli.bench.faults.running import Running, alive, memories, sleepers, until
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import ANSWERED, GONE, LATER, REFUSED, Book, Stage, plain_profile
 from superserve_cli.bench.faults.wire import Broken, Replies, Wire
+from superserve_cli.bench.sleeping_server import Sleepers
 
 SLO_US = 20_000_000
 PATIENCE_S = 30.0

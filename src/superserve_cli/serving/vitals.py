@@ -58,14 +58,14 @@ def _workers(pids: Sequence[int | None]) -> Iterator[Metric]:
     memory = GaugeMetricFamily("superserve_worker_resident_memory_bytes", "Resident memory of a worker process", labels=["worker"])
     cpu = CounterMetricFamily("superserve_worker_cpu_seconds", "CPU time of a worker process since its start", labels=["worker"])
     for worker, pid in enumerate(pids):
-        if pid is not None and (used := _used(pid)) is not None:
-            memory.add_metric([str(worker)], used[0])
-            cpu.add_metric([str(worker)], used[1])
+        if pid is not None and (taken := used(pid)) is not None:
+            memory.add_metric([str(worker)], taken[0])
+            cpu.add_metric([str(worker)], taken[1])
     yield memory
     yield cpu
 
 
-def _used(pid: int) -> tuple[int, float] | None:
+def used(pid: int) -> tuple[int, float] | None:
     """(resident bytes, CPU seconds) of a process; None when it has just ended. Fields of /proc/PID/stat are counted in proc(5)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()

@@ -10,9 +10,9 @@ import numpy as np
 
 from superserve_cli.bench.faults import wire
 from superserve_cli.bench.faults.running import Running, sleepers
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import ANSWERED, GONE, LATER, REFUSED, Stage, plain_profile
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 
 QPS: Final = 1000
 MAX_QUEUE: Final = 100

@@ -6,9 +6,9 @@ from typing import Final
 
 from superserve_cli.bench.faults import fuzz_http, fuzz_rpc, fuzz_slots, wire
 from superserve_cli.bench.faults.running import Running, sleepers
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import ANSWERED, REFUSED, Stage, plain_profile
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 
 LATENCY_MS: Final = 1
 SLO_US: Final = 20_000_000

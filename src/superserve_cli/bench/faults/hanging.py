@@ -10,9 +10,9 @@ from typing import Final
 from superserve_cli import traces
 from superserve_cli.bench.faults import wire
 from superserve_cli.bench.faults.running import Running, alive, sleepers, until
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import ANSWERED, Stage, attainment, of_run, plain_profile, unanswered
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.serving.load.replay import replay
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from superserve_cli import traces
 from superserve_cli.bench.faults.running import Running, children, running, sleepers, until
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import Stage, attainment, of_run, unanswered
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 from superserve_cli.core import outcomes
 from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S
 from superserve_cli.core.outcomes import MET, Outcomes

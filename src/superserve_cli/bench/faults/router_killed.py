@@ -9,9 +9,9 @@ from typing import Final
 
 from superserve_cli.bench.faults import wire
 from superserve_cli.bench.faults.running import Running, alive, memories, sleepers, until
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import Stage, plain_profile
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 
 CLIENTS: Final = 64
 SLO_US: Final = 30_000_000

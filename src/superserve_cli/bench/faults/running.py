@@ -14,11 +14,12 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from superserve_cli.bench.faults.sleeping_server import Sleepers
+from superserve_cli.bench import sleeping_server
+from superserve_cli.bench.sleeping_server import Sleepers
 from superserve_cli.core.outcomes import STATUSES
 from superserve_cli.errors import SuperserveError
 
-SLEEPING: Final = Path(__file__).with_name("sleeping_server.py")
+SLEEPING: Final = Path(sleeping_server.__file__)
 CHILD: Final = b"superserve_cli.serving.workers.child"
 SAYS: Final = re.compile(r"serving (?P<model>\S+) on (?P<url>http://[^ ]+:(?P<port>\d+))(?: and grpc://(?P<grpc>\S+))?")
 MEMORY: Final = re.compile(r"memfd:superserve_(?P<router>\d+)_(?P<worker>\d+)")

@@ -6,9 +6,9 @@ from typing import Final
 
 from superserve_cli import traces
 from superserve_cli.bench.faults.running import Running, sleepers
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import Stage, attainment, of_run, unanswered
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 from superserve_cli.core.nouns import NS_PER_MS
 from superserve_cli.serving.load.replay import LiveRun, replay
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from superserve_cli.bench.faults import wire
 from superserve_cli.bench.faults.running import Running, rss_bytes, sleepers, until
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import ANSWERED, GONE, REFUSED, Stage, plain_profile
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 
 CLIENTS: Final = 8
 TOGETHER: Final = 32

@@ -12,9 +12,9 @@ import numpy as np
 
 from superserve_cli.bench.faults import wire
 from superserve_cli.bench.faults.running import Running, sleepers, until
-from superserve_cli.bench.faults.sleeping_server import Sleepers
 from superserve_cli.bench.faults.stage import ANSWERED, GONE, Stage, plain_profile
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.sleeping_server import Sleepers
 from superserve_cli.serving.rpc.messages import METHODS, ModelInferRequest
 
 TOGETHER: Final = 64

@@ -9,12 +9,13 @@ The worker, also while it is profiled, has a core to itself: what two processes 
 scheduling requests. Router and load generator share the others.
 """
 
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from superserve_cli import profiles
+from superserve_cli.bench import sleeping_server
 from superserve_cli.bench.figure import Figure
 from superserve_cli.bench.nets import enlarged
 from superserve_cli.bench.serve import processes
@@ -38,6 +40,7 @@ from superserve_cli.bench.serve.foretold import (
     seen_in,
     slowdown,
 )
+from superserve_cli.bench.sleeping_server import Sleepers
 from superserve_cli.core.nouns import NS_PER_MS, NS_PER_S, Progress
 from superserve_cli.profiles import Profile
 from superserve_cli.reports import metrics
@@ -63,7 +66,6 @@ QUIET_LOAD: Final = 0.02
 """At which requests meet nobody: what they take besides inference is hand-over and wire."""
 WORKER: Final = "worker"
 SLEEPER: Final = "sleeper"
-HERE: Final = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def _started(name: str, folder: Path, slo_ns: int, own_core: int) -> Iterator[Se
 def _command(name: str, folder: Path, slo_ns: int, port: int) -> list[str]:
     profile = folder / PROFILE
     if name == SLEEPER:
-        return [sys.executable, *map(str, (HERE / "sleeping_server.py", profile, POLICY, LATE, slo_ns, port, 1, SIDE, SIDE))]
+        asked = Sleepers(1, str(profile), slo_ns / NS_PER_MS, port=port, shape=(1, SIDE, SIDE), seed=0)
+        return [sys.executable, sleeping_server.__file__, json.dumps(asdict(asked))]
     rules = ("--policy", POLICY, "--late", LATE, "--slo-ms", slo_ns / NS_PER_MS, "--threads", THREADS)
     return processes.superserve("serve", folder / SUPERNET, "--profile", profile, *rules, "--port", port, "--no-grpc", "--quiet")
 

@@ -1,6 +1,5 @@
 """What the way through the server takes when the model takes nothing: HTTP, queue, decision, a worker process and back."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.serve import processes
 from superserve_cli.bench.serve.sender import Sender
 from superserve_cli.core.nouns import NS_PER_MS, Progress
 from superserve_cli.errors import SuperserveError
@@ -52,8 +52,7 @@ class Running:
 
     def cpu_s(self) -> float:
         """The CPU time that its process has used, without that of its workers."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processes.cpu_s(self.pid)
 
 
 def front(progress: Progress) -> list[Figure]:

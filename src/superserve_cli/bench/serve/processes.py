@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from urllib.request import urlopen
 
 from superserve_cli.errors import SuperserveError, Unreachable
-from superserve_cli.serving import load
+from superserve_cli.serving import load, vitals
 
 TOKEN: Final = "SUPERSERVE_BENCH"
 """An environment variable that all descendants of a server inherit, also those that have left its group."""
@@ -35,7 +35,7 @@ class Running(NamedTuple):
 
     def cpu_s(self) -> float:
         """The CPU time that its processes have used so far."""
-        return sum(map(_cpu_s, _descendants(self.token)))
+        return sum(map(cpu_s, _descendants(self.token)))
 
     def move_children(self, cores: set[int]) -> None:
         """Have all its processes but the first run there alone, with all of their threads."""
@@ -119,11 +119,10 @@ def _descendants(token: str) -> Iterator[int]:
                 yield int(folder.name)
 
 
-def _cpu_s(pid: int) -> float:
-    with suppress(OSError):  # it may have ended
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
+def cpu_s(pid: int) -> float:
+    """The CPU time that a process has used so far; 0 when it has ended."""
+    taken = vitals.used(pid)
+    return 0.0 if taken is None else taken[1]
 
 
 def metric(url: str, name: str) -> float:

@@ -1,7 +1,6 @@
 """What a request over gRPC costs the router's process, and what of it is the library."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import grpc.aio
 import numpy as np
 
 from superserve_cli.bench.figure import Figure
+from superserve_cli.bench.serve import processes
 from superserve_cli.core.nouns import Progress
 from superserve_cli.errors import SuperserveError
 from superserve_cli.serving.rpc.messages import METHODS, ModelInferRequest
@@ -41,8 +41,7 @@ class Running:
 
     def cpu_s(self) -> float:
         """The CPU time that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processes.cpu_s(self.pid)
 
 
 def rpc(progress: Progress) -> list[Figure]:

@@ -1,4 +1,7 @@
-"""A server whose workers sleep as long as a profile says: `python sleeping_server.py JSON`, the fields of Sleepers; it says where it is."""
+"""A server whose workers sleep as long as a profile says: `python sleeping_server.py JSON`, the fields of Sleepers; it says where it is.
+
+Run as a file, because a module of this package would import all of it, torch included.
+"""
 
 import asyncio
 import json
@@ -23,7 +26,11 @@ MAD: Final = "superserve_cli.bench.faults.mad:make"
 
 @dataclass(frozen=True)
 class Sleepers:
-    """What to serve, and how. Worker N reads its slowness from the file `slow`N, the last `mad` workers babble; `out` is for the ledger."""
+    """What to serve, and how.
+
+    Worker N reads its slowness from the file `slow`N, the last `mad` workers babble; with a `seed` they take times drawn from the
+    profile. `shape` is that of a row, `out` is for the ledger.
+    """
 
     workers: int
     profile: str
@@ -35,6 +42,8 @@ class Sleepers:
     mad: int = 0
     out: str = ""
     port: int = 0
+    shape: tuple[int, ...] = (3,)
+    seed: int | None = None
 
     def settings(self) -> Settings:
         """Those of the server."""
@@ -53,10 +62,10 @@ class Sleepers:
         )
 
     def _order(self, worker: int) -> Order:
-        asked = {"profile": self.profile, "shape": [3]}
+        asked = {"profile": self.profile, "shape": self.shape}
         if worker >= self.workers - self.mad:
             return Order(MAD, {**asked, "seed": worker})
-        return Order(SLEEPER, {**asked, "slow": f"{self.slow}{worker}"} if self.slow else asked)
+        return Order(SLEEPER, {**asked, "seed": self.seed, "slow": f"{self.slow}{worker}" if self.slow else None})
 
 
 def main(sleepers: Sleepers) -> None:
