@@ -48,6 +48,7 @@ def bench(
     figures = _headline(device, out, quick) if name == HEADLINE else _measured(name, device, plots, threads, peers, quick)
     if json:
         values = {figure.key: figure.value for figure in figures}
+        assert len(values) == len(figures), "two figures have the same key"
         console.as_json(values | {"machine": machine(), "quick": quick, "rows": {figure.key: figure.row() for figure in figures}})
     else:
         where = machine()

@@ -48,12 +48,12 @@ def rpc(progress: Progress) -> list[Figure]:
     """The router's CPU time per request when the model takes nothing: single calls and streams, beside a call that does nothing."""
     with _server(SIZES["12kb"]) as small, _server(SIZES["150kb"]) as large:
         arms: dict[str, tuple[str, Running, Ask, bytes]] = {
-            "bare_us_12kb": ("12kb: a call that does nothing", small, _bare, _message("12kb")),
-            "cpu_us_12kb": ("... ModelInfer, router CPU per request", small, _unary, _message("12kb")),
-            "stream_us_12kb": ("... ModelStreamInfer", small, _stream, _message("12kb")),
-            "bare_us_150kb": ("150kb: a call that does nothing", large, _bare, _message("150kb")),
-            "cpu_us_150kb": ("... ModelInfer, router CPU per request", large, _unary, _message("150kb")),
-            "stream_us_150kb": ("... ModelStreamInfer", large, _stream, _message("150kb")),
+            "rpc_bare_us_12kb": ("12kb: a call that does nothing", small, _bare, _message("12kb")),
+            "rpc_unary_us_12kb": ("... ModelInfer, router CPU per request", small, _unary, _message("12kb")),
+            "rpc_stream_us_12kb": ("... ModelStreamInfer", small, _stream, _message("12kb")),
+            "rpc_bare_us_150kb": ("150kb: a call that does nothing", large, _bare, _message("150kb")),
+            "rpc_unary_us_150kb": ("... ModelInfer, router CPU per request", large, _unary, _message("150kb")),
+            "rpc_stream_us_150kb": ("... ModelStreamInfer", large, _stream, _message("150kb")),
         }
         seen: dict[str, list[float]] = {key: [] for key in arms}
         # the arms take turns, so that the machine's drift hits all alike
