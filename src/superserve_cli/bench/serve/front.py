@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,13 +20,14 @@ from superserve_cli.errors import SuperserveError
 from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
 
 HERE: Final = Path(__file__).parent
-WORKERS: Final = 2
 CONNECTIONS: Final = 32
 ROUNDS: Final = 5
 SECONDS: Final = 2.0
 END_S: Final = 10.0
 SIZES: Final = {"12kb": (3, 32, 32), "150kb": (3, 112, 112)}
 """Rows of FP32: an image of CIFAR, and one as large as 3 x 224 x 224 bytes."""
+ARMS: Final = {"12kb": ("12kb", 1), "12kb_two_workers": ("12kb", 2), "150kb": ("150kb", 1)}
+"""By key: the size, and how many workers share the work. With more of them batches are smaller, and cost the router more per request."""
 MOST_US: Final = {"12kb": 25.0, "150kb": 90.0}
 LEAST_PER_S: Final = {"12kb": 20_000.0, "150kb": 7_000.0}
 MOST_P50_MS: Final = 0.5
@@ -57,15 +58,16 @@ class Running:
 
 def front(progress: Progress) -> list[Figure]:
     """The router's CPU time per request, requests per second, and latency at half of them, at 12 KB and at 150 KB."""
-    with server(SIZES["12kb"]) as small, server(SIZES["150kb"]) as large:
-        seen = {name: Seen() for name in SIZES}
-        # the sizes take turns, so that the machine's drift hits both alike
-        work = [(name, one) for _ in range(ROUNDS) for name, one in zip(SIZES, (small, large), strict=True)]
-        for done, (name, one) in enumerate(work):
-            progress(done, len(work), f"no-op model, {name}")
-            measure(one, SIZES[name], seen[name])
+    with ExitStack() as stack:
+        servers = {key: stack.enter_context(server(SIZES[size], workers)) for key, (size, workers) in ARMS.items()}
+        seen = {key: Seen() for key in ARMS}
+        # the arms take turns, so that the machine's drift hits all alike
+        work = [key for _ in range(ROUNDS) for key in ARMS]
+        for done, key in enumerate(work):
+            progress(done, len(work), f"no-op model, {key}")
+            measure(servers[key], SIZES[ARMS[key][0]], seen[key])
         progress(len(work), len(work), "")
-    return [figure for name in SIZES for figure in _figures(name, seen[name])]
+    return [figure for key in ARMS for figure in _figures(key, *ARMS[key], seen[key])]
 
 
 def measure(server: Running, shape: Sequence[int], seen: Seen, seconds: float = SECONDS) -> None:
@@ -84,9 +86,9 @@ def measure(server: Running, shape: Sequence[int], seen: Seen, seconds: float = 
 
 
 @contextmanager
-def server(shape: Sequence[int]) -> Iterator[Running]:
-    """A server with two workers that answer at once, each a process; raises SuperserveError when it does not come up."""
-    command = [sys.executable, str(HERE / "noop_server.py"), str(WORKERS), *map(str, shape)]
+def server(shape: Sequence[int], workers: int = 1) -> Iterator[Running]:
+    """A server with workers that answer at once, each a process; raises SuperserveError when it does not come up."""
+    command = [sys.executable, str(HERE / "noop_server.py"), str(workers), *map(str, shape)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -106,13 +108,12 @@ def message(shape: Sequence[int]) -> bytes:
     return f"{head}Inference-Header-Content-Length: {header}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _figures(name: str, seen: Seen) -> list[Figure]:
+def _figures(key: str, size: str, workers: int, seen: Seen) -> list[Figure]:
+    what = f"{size}, {workers} worker{'s' * (workers > 1)}"
     return [
-        Figure(f"cpu_us_{name}", f"{name}: router CPU per request", median(seen.cpu_us), "us", MOST_US[name]),
-        Figure(
-            f"requests_per_s_{name}", f"{name}: requests, as fast as it goes", median(seen.per_s), "/s", LEAST_PER_S[name], at_least=True
-        ),
-        Figure(f"p50_ms_{name}", f"{name}: latency at half that load, p50", median(seen.p50_ms), "ms", MOST_P50_MS),
-        Figure(f"p99_ms_{name}", "... p99", median(seen.p99_ms), "ms"),
-        Figure(f"timer_p99_ms_{name}", "... a bare timer beside it, p99", median(seen.timer_p99_ms), "ms"),
+        Figure(f"cpu_us_{key}", f"{what}: router CPU per request", median(seen.cpu_us), "us", MOST_US[size]),
+        Figure(f"requests_per_s_{key}", "... requests, as fast as it goes", median(seen.per_s), "/s", LEAST_PER_S[size], at_least=True),
+        Figure(f"p50_ms_{key}", "... latency at half that load, p50", median(seen.p50_ms), "ms", MOST_P50_MS),
+        Figure(f"p99_ms_{key}", "... p99", median(seen.p99_ms), "ms"),
+        Figure(f"timer_p99_ms_{key}", "... a bare timer beside it, p99", median(seen.timer_p99_ms), "ms"),
     ]
