@@ -244,14 +244,21 @@ def test_a_full_queue_is_503_with_a_time_to_come_again(world: World) -> None:
 def test_without_workers_the_server_lives_and_is_not_ready(world: World) -> None:
     server = world()
     browser = Browser(server)
-    browser.post(INFER, asked())
     server.links[0].die()
-    status, _, body = browser.answer()
-    assert (status, list(json.loads(body))) == (503, ["error"])
     assert browser.get("/v2/health/live")[0] == 200
     status, answer = browser.get("/v2/health/ready")
     assert (status, answer["ready"]) == (503, False)
     assert browser.infer(asked())[0] == 503
+
+
+def test_when_no_worker_comes_back_who_waits_is_told_so(world: World) -> None:
+    server = world()
+    browser = Browser(server)
+    browser.post(INFER, asked())
+    for _ in range(2):
+        server.links[0].die()
+    status, _, body = browser.answer()
+    assert (status, list(json.loads(body))) == (503, ["error"])
 
 
 def test_before_the_workers_have_loaded_models_are_unavailable(world: World) -> None:
