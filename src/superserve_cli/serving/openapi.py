@@ -12,6 +12,7 @@ Schema = Mapping[str, Any]
 
 JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
+HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 ERRORS: Final = {
     400: "The request makes no sense, or is not HTTP/1.1.",
     401: "The API key is missing or wrong.",
@@ -80,9 +81,6 @@ def _models(name: str, request: Any) -> dict[str, Any]:
 
 def _infer(request: Any) -> dict[str, Any]:
     parameters = [
-        _header(
-            "Inference-Header-Content-Length", {"type": "integer", "minimum": 0}, "Bytes of JSON before the binary tensors; 0: no JSON."
-        ),
         _header(SLO_HEADER.decode(), {"type": "integer", "minimum": 1, "maximum": LONGEST_SLO_US}, "The deadline, from now on."),
         _header(FLOOR_HEADER.decode(), {"type": "number", "minimum": 0, "maximum": 1}, "The least accuracy of the subnet that answers."),
         _header(SUBNET_HEADER.decode(), {"type": "string", "pattern": "^[!-~]+$"}, "The subnet that shall answer."),
@@ -91,7 +89,9 @@ def _infer(request: Any) -> dict[str, Any]:
     operation["responses"]["200"]["content"][BINARY] = {}
     example = {"example": request} if request else {}
     bodies = {JSON: {"schema": _ref("InferenceRequest"), **example}, BINARY: {}}
-    return {"parameters": parameters, "requestBody": {"required": True, "content": bodies}, **operation}
+    # no parameter, for it changes what a body is, whatever its Content-Type, and no schema can say so
+    text = f"With the header {HEADER_LENGTH} a body is so many bytes of JSON and then binary tensors; with 0 it is the only input's bytes."
+    return {"description": text, "parameters": parameters, "requestBody": {"required": True, "content": bodies}, **operation}
 
 
 def _example(model: Mapping[str, Any]) -> dict[str, Any] | None:
