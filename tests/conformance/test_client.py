@@ -110,7 +110,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 
 def test_headers_are_written_with_a_colon() -> None:
-    assert headers(["Authorization: Bearer a:b"]) == {"Authorization": "Bearer a:b"}
+    assert headers(["Authorization: Bearer a:b"]) == {"authorization": "Bearer a:b"}
     for line in ("x", ": y", "x: \r\n"):
         with pytest.raises(BadOption):
             headers([line])

@@ -122,6 +122,28 @@ def test_a_run_takes_the_place_of_another(tmp_path: Path) -> None:
     assert reports.read_run(tmp_path).outcomes.status.tolist() == steady(slow_every=2).outcomes.status.tolist()
 
 
+def test_of_two_runs_that_end_in_one_folder_the_last_one_stays(tmp_path: Path) -> None:
+    with reports.replaced(tmp_path) as one, reports.replaced(tmp_path) as other:
+        keep(one, steady())
+        keep(other, steady(slow_every=2))
+    assert reports.read_run(tmp_path).outcomes.status.tolist() == steady().outcomes.status.tolist()
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_a_file_where_a_run_folder_is_to_be_costs_nothing(tmp_path: Path) -> None:
+    comparison(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    (tmp_path / "other").write_text("mine")
+
+    def replace_all() -> None:
+        with reports.replaced(tmp_path) as fresh:
+            keep(fresh / "other", steady())
+
+    with pytest.raises(BadFile, match="cannot write"):
+        replace_all()
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "other"])
+
+
 def fail_to_replace(folder: Path) -> None:
     with reports.replaced(folder) as fresh:
         (fresh / "outcomes.parquet").write_text("half")

@@ -1,6 +1,7 @@
 """What goes wrong with real processes: killed, stopped, poisoned, mad; and a router that is killed itself."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -21,7 +23,8 @@ from superserve_cli.serving.model import Hello, Model
 from superserve_cli.serving.protocol import InferRequest, Tensor, write_request
 from superserve_cli.serving.server import Server
 from superserve_cli.serving.settings import Settings
-from superserve_cli.serving.workers import ring
+from superserve_cli.serving.workers import process, ring
+from superserve_cli.serving.workers.launch import launch
 from superserve_cli.serving.workers.messages import READY, Order, Plan, decode_hello
 from superserve_cli.serving.workers.process import ProcessWorker
 from superserve_cli.serving.workers.torch_worker import TorchWorker
@@ -200,6 +203,29 @@ def test_a_worker_that_does_not_come_back_is_tried_again_until_it_does(life: str
             worker.stop()
 
     asyncio.run(run())
+
+
+def test_a_worker_that_cannot_be_started_again_is_lost_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = Order("tests.serving.misfits:by_lives", {"counter": str(tmp_path / "lives"), "does": ["raises", "raises"]})
+
+    def starve(memory: int) -> NoReturn:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    async def talk(worker: ProcessWorker) -> None:
+        await worker.introduced()
+        await worker.warmed(PLAN)
+        news = News()
+        worker.report_to(news)
+        assert await news.next() == ("restored", 3)
+        monkeypatch.setattr(process, "launch", starve)
+        os.kill(pid_of(worker), signal.SIGKILL)
+        assert await news.next() == ("lost", 3, "exited")
+        assert await news.next() == ("lost", 3, "unstartable")
+        monkeypatch.setattr(process, "launch", launch)
+        while (said := await news.next()) != ("restored", 3):
+            assert said == ("lost", 3, "unstartable")
+
+    with_worker(order, talk)
 
 
 def test_a_worker_that_breaks_in_the_thread_that_waits_is_lost(tmp_path: Path) -> None:

@@ -317,14 +317,6 @@ def test_when_no_worker_is_up_and_none_comes_back_nobody_waits_any_longer(world:
     assert [reply.refusal for reply in replies] == [Failed] * 3
 
 
-def test_a_server_that_ends_waits_for_no_worker_that_is_lost(world: World) -> None:
-    server = world()
-    _, reply = server.ask(slo_ms=50)
-    server.router.closed = True
-    server.links[0].die()
-    assert reply.refusal is Failed
-
-
 def test_the_request_of_a_client_that_is_gone_does_not_run_again(world: World) -> None:
     server = world(workers=2)
     id, _ = server.ask(slo_ms=50)
@@ -417,6 +409,19 @@ def test_the_overhead_follows_what_the_hand_over_takes(world: World) -> None:
         server.advance(20)
     assert server.router.overhead.ns == pytest.approx(1_000_000, rel=0.01)
     assert server.metrics.handover.total / server.metrics.handover.count == pytest.approx(0.001)
+
+
+def test_an_overhead_with_which_batches_run_does_not_fade_however_many_are_dropped(world: World) -> None:
+    server = world(overhead_ms=1, late="shed")
+    for _ in range(200):
+        server.ask(slo_ms=100)
+        server.advance(20)
+    known_ns = server.router.overhead.ns
+    for _ in range(600):
+        with suppress(Busy):
+            server.ask(slo_ms=20)
+        server.advance(0.1)
+    assert server.router.overhead.ns == pytest.approx(known_ns, rel=0.3)
 
 
 def test_an_overhead_that_leaves_no_time_fades_until_requests_run_again(world: World) -> None:

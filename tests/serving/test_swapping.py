@@ -271,6 +271,19 @@ def test_a_generation_that_is_gone_holds_nothing(world: World) -> None:
     talk(world, story)
 
 
+def test_who_waits_for_workers_that_were_too_slow_to_finish_is_told(world: World) -> None:
+    world.profile = "small,1,8000,0.8\n"
+
+    async def run(server: Server, client: Client) -> None:
+        asked = [asyncio.create_task(client.infer()) for _ in range(4)]
+        await client.until(lambda: server.pending == 4)
+        world.workers = 2
+        server.swap()
+        assert [status for status, _ in await asyncio.gather(*asked)] == [503] * 4
+
+    talk(world, run, longest_drain_s=0.1)
+
+
 def test_the_requests_that_wait_take_of_the_servers_own_room(world: World) -> None:
     world.profile = "small,1,2000,0.8\nsmall,2,2000,0.8\n"
 

@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from superserve_cli.errors import NotConformant
+from superserve_cli.errors import BadOption, NotConformant
 
 
 def conformance(
@@ -32,7 +32,9 @@ def conformance(
 
     access = Access(api_key, ca, insecure_tls)
     place = protocol.place(url)
-    client = protocol.Client(place, {**access.headers, **protocol.headers(header or [])}, access)
+    if place.version or (place.model and model not in (None, place.model)):
+        raise BadOption(f"{url} names more than a server", hint="name the model with --model; its versions are tried as they are listed")
+    client = protocol.Client(place, access.headers | protocol.headers(header or []), access)
     target = protocol.find(client, model or place.model or None)
     with console.progress("conformance") as progress:
         report = protocol.run(client, target, grpc, disturb, progress)

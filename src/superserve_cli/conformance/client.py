@@ -33,13 +33,13 @@ def place(url: str) -> Place:
 
 
 def headers(lines: Sequence[str]) -> dict[str, str]:
-    """Headers written NAME:VALUE; raises BadOption."""
+    """Headers written NAME:VALUE, their names in lower case; raises BadOption."""
     found = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or not line.isprintable():
             raise BadOption(f"--header {line!r} is no header", hint="write NAME:VALUE")
-        found[name.strip()] = value.strip()
+        found[name.strip().lower()] = value.strip()
     return found
 
 
@@ -68,7 +68,7 @@ class Answer:
 class Client:
     """A server's client; every request has a connection of its own. `headers` go with each of them.
 
-    No answer is waited for longer than `patience_s`, from its beginning to its end.
+    `patience_s` is how long a server may be silent, and how long a body may take.
     """
 
     place: Place

@@ -1,11 +1,11 @@
 """Run folders and comparison folders on disk: claimed, written, found again."""
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 from superserve_cli.core import files, outcomes
@@ -20,6 +20,8 @@ OUTCOMES: Final = "outcomes.parquet"
 SUMMARY: Final = "summary.json"
 REPORTS: Final = ("report.md", "report.html")
 OURS: Final = (MANIFEST, OUTCOMES, SUMMARY, *REPORTS)
+FRESH: Final = ".new-"
+"""Begins the name of a folder that is to take the place of another."""
 HINT: Final = "run folders are written by `superserve replay`"
 
 
@@ -90,7 +92,8 @@ def _hint(folder: Path) -> str:
 
 def run_folders(folder: Path) -> list[Path]:
     """The run folders directly inside a comparison folder, by name."""
-    return sorted(path.parent for path in folder.glob(f"*/{OUTCOMES}")) if folder.is_dir() else []
+    found = folder.glob(f"*/{OUTCOMES}") if folder.is_dir() else ()
+    return sorted(path.parent for path in found if not path.parent.name.startswith(FRESH))
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -155,35 +158,30 @@ def replaced(folder: Path) -> Iterator[Path]:
     Where it does not, because the disk is full perhaps, all stays as it was. Raises BadOption and BadFile.
     """
     _refuse_foreign(folder)
-    fresh = folder / f".{os.getpid()}.tmp"
     try:
-        fresh.mkdir(parents=True)
-        yield fresh
-        _clear(folder, fresh)
-        _move(fresh, folder)
-    except BadFile as error:  # it shall name the file where it was to be
-        raise BadFile(str(error).replace(f"{fresh}/", f"{folder}/"), hint=error.hint) from error
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = Path(mkdtemp(prefix=FRESH, dir=folder))
+        try:
+            yield fresh
+            _take_over(folder, fresh)
+        except BadFile as error:  # it shall name the file where it was to be
+            raise BadFile(str(error).replace(f"{fresh}/", f"{folder}/"), hint=error.hint) from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise BadFile(f"cannot write to {folder}: {error.strerror or error}", hint="choose another --out") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _move(source: Path, folder: Path) -> None:
-    for path in [path for path in source.rglob("*") if path.is_file()]:
-        target = folder / path.relative_to(source)
-        target.parent.mkdir(exist_ok=True)
-        path.replace(target)
-
-
-def _clear(folder: Path, fresh: Path) -> None:
-    """Remove the runs, comparisons and reports that superserve wrote, but for the new ones."""
-    for inside in folder.iterdir():
-        if inside != fresh and inside.is_dir() and _schema(inside / MANIFEST) == run.SCHEMA:
-            _remove_ours(inside)
-            if not any(inside.iterdir()):
-                inside.rmdir()
-    _remove_ours(folder)
+def _take_over(folder: Path, fresh: Path) -> None:
+    """New files replace old ones first, so that there is a run at any time; then goes what is left of the old ones."""
+    new = {path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()}
+    for path in sorted(new):
+        (folder / path).parent.mkdir(exist_ok=True)
+    for path in sorted(new):
+        (fresh / path).replace(folder / path)
+    for inside in (folder, *folder.iterdir()):
+        if inside.is_dir() and not inside.name.startswith(FRESH) and (inside == folder or _schema(inside / MANIFEST) == run.SCHEMA):
+            _remove_ours(inside, {folder / path for path in new})
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -204,6 +202,9 @@ def _schema(path: Path) -> object:
     return value.get("schema") if isinstance(value, dict) else None
 
 
-def _remove_ours(folder: Path) -> None:
-    for name in OURS:
-        (folder / name).unlink(missing_ok=True)
+def _remove_ours(folder: Path, but: Set[Path]) -> None:
+    for path in (folder / name for name in OURS):
+        if path not in but:
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

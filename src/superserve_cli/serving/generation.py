@@ -149,6 +149,7 @@ class Generation:
                 worker.leave()
             for i in range(len(self.workers)):
                 router.lost(i, "stopping")
+            router.fail_all()
 
     async def ended(self) -> None:
         """End the workers, while others go on."""

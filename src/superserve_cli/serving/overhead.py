@@ -29,7 +29,7 @@ class Overhead:
         self.ns = max(LEAST_NS, self._average_ns + DEVIATIONS * self._deviation_ns)
 
     def fade(self) -> None:
-        """A request was dropped for it: an overhead that lets nothing run would never be measured again."""
+        """Nothing could run, perhaps because of it: an overhead that lets nothing run would never be measured again."""
         self._average_ns -= self._average_ns >> FADING_SHIFT
         self._deviation_ns -= self._deviation_ns >> FADING_SHIFT
         self.ns = self._average_ns + DEVIATIONS * self._deviation_ns

@@ -108,7 +108,7 @@ class Router:
         request = new(Request, (id, now_ns, now_ns + slo_ns, min_accuracy, len(rows), subnet))
         self._arrivals += 1
         try:
-            self._look_at(request)
+            self._admit(request)
             self._room.take(rows.nbytes)
         except Refusal:
             self._end(request, now_ns, REJECTED)
@@ -121,7 +121,7 @@ class Router:
             self._decide(now_ns)
         return id
 
-    def _look_at(self, request: Request) -> None:
+    def _admit(self, request: Request) -> None:
         """Raise why a request cannot be let in."""
         engine = self._engine
         _, _, _, floor, rows, subnet = request
@@ -207,16 +207,16 @@ class Router:
     def lost(self, worker: int, reason: str = "ended") -> None:
         """A worker is gone: its batches wait again, for its return if it was the last one.
 
-        When that has failed as well, or the server ends, nobody need wait any longer.
+        When that has failed as well, nobody need wait any longer.
         """
         self.metrics.workers.lost(worker, reason)
         batches, self._running[worker] = self._running[worker], deque()
-        again = not self._engine.live
+        was_down = not self._engine.live
         self._engine.lose(worker)
         for running in batches:
             for waiting in running.waiting:
                 self._again(waiting)
-        if again or (self.closed and not self._engine.live):
+        if was_down:
             self.fail_all()
         self._expire()
 
@@ -263,24 +263,27 @@ class Router:
             self._tell_late()
 
     def _hand_over(self, now_ns: int) -> None:
-        engine = self._engine
+        engine, ran, dropped = self._engine, False, False
         while engine.idle:
             begun = time.perf_counter_ns()  # for the metric alone: no decision sees it
             step = engine.decide(now_ns + self.overhead.ns)
             if step is None:
-                return
+                break
             self.metrics.decision.observe((time.perf_counter_ns() - begun) / NS_PER_S)
             if isinstance(step, Dispatch):
                 self._dispatch(step, now_ns)
+                ran = True
             elif isinstance(step, Drop):
-                self.overhead.fade()
                 if self._guard is not None:
                     self._guard.doubt(now_ns)
                 self._drop(step, now_ns)
+                dropped = True
             else:
                 if step.until_ns < NEVER:
                     self._wait(step.until_ns - self.overhead.ns, now_ns)
-                return
+                break
+        if dropped and not ran:
+            self.overhead.fade()
 
     def _dispatch(self, step: Dispatch, now_ns: int) -> None:
         worker, subnet, _, batch_size, requests, plan_ns = step

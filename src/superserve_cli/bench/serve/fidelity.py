@@ -159,10 +159,11 @@ def _started(name: str, folder: Path, slo_ns: int, own_core: int) -> Iterator[Se
 def _command(name: str, folder: Path, slo_ns: int, port: int) -> list[str]:
     profile = folder / PROFILE
     if name == SLEEPER:
-        asked = Sleepers(1, str(profile), slo_ns / NS_PER_MS, port=port, shape=(1, SIDE, SIDE), seed=0)
+        asked = Sleepers(1, str(profile), slo_ns / NS_PER_MS, port=port, shape=(1, SIDE, SIDE), seed=0, drift_guard=False)
         return [sys.executable, sleeping_server.__file__, json.dumps(asdict(asked))]
     rules = ("--policy", POLICY, "--late", LATE, "--slo-ms", slo_ns / NS_PER_MS, "--threads", THREADS)
-    return processes.superserve("serve", folder / SUPERNET, "--profile", profile, *rules, "--port", port, "--no-grpc", "--quiet")
+    quiet = ("--no-drift-guard", "--no-grpc", "--quiet")  # the simulator has no guard
+    return processes.superserve("serve", folder / SUPERNET, "--profile", profile, *rules, "--port", port, *quiet)
 
 
 class Handed(NamedTuple):

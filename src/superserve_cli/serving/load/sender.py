@@ -27,6 +27,8 @@ SPARE_NS: Final = 100 * NS_PER_US
 """How far we are is told when nothing is due for so long."""
 MOST_UNREAD: Final = 1 << 26
 """When the unread answers take so many bytes, the oldest are read during the run."""
+UNREAD_BYTES: Final = 200
+"""Of each, beside its body."""
 WENT: Final = "the target went away"
 
 Tell = Callable[[int, int], None]
@@ -122,7 +124,7 @@ class Sender:
         """Called by the pool."""
         now_ns = self._clock.now_ns()
         self._unread.append((id, now_ns, status, body, json_bytes))
-        self._unread_bytes += len(body)
+        self._unread_bytes += len(body) + UNREAD_BYTES
         self._unread_met += status == OK and now_ns <= self.ledger.deadlines_ns[id]
 
     def lost(self, id: int, reason: str) -> None:
@@ -130,7 +132,7 @@ class Sender:
         self.ledger.failed(id, self._clock.now_ns(), reason)
 
     def _turn(self, patience_ns: int) -> None:
-        """The sockets first, then what can wait for a moment in which nothing else is to be done."""
+        """Tell how far we are, when there is time for that; else do what the sockets are ready for."""
         if patience_ns > SPARE_NS and (now_ns := self._clock.now_ns()) >= self._glance_ns:
             self._tell(self._ended, self.ledger.met + self._unread_met)
             self._glance_ns = now_ns + GLANCE_NS
@@ -154,7 +156,7 @@ class Sender:
 
     def _read(self) -> None:
         id, now_ns, status, body, json_bytes = self._unread.popleft()
-        self._unread_bytes -= len(body)
+        self._unread_bytes -= len(body) + UNREAD_BYTES
         self._unread_met -= status == OK and now_ns <= self.ledger.deadlines_ns[id]
         if status != OK:
             self.ledger.refused(id, now_ns, status, "" if status == 504 else self._questions.complaint(status, body))

@@ -163,6 +163,8 @@ class ProcessWorker:
         except OSError as error:  # no memory, no more processes or files: they may come back
             if not self._was_warm:
                 raise
+            if self._listener is not None:
+                self._listener.lost(self._index, "unstartable")
             self._retry("unstartable", str(error), 0.0)
             return
         self._loop.add_reader(self._control, self._readable)
