@@ -30,7 +30,7 @@ from superserve_cli.serving.workers.process import ProcessWorker
 from superserve_cli.serving.workers.torch_worker import TorchWorker
 from superserve_cli.serving.workers.turns import JOB
 from tests.serving.nets import SOME_IMAGES, images
-from tests.serving.test_processes import PLAN, PLAN_NS, ROWS, News, pid_of, with_worker
+from tests.serving.test_processes import PLAN, PLAN_NS, ROWS, News, pid_of, serving, with_worker
 
 POISON = np.full((1, 3), 13, np.float32)
 
@@ -159,11 +159,7 @@ def test_a_router_that_is_killed_leaves_no_process_no_memory_and_its_port_free(t
 @pytest.mark.parametrize(("does", "reason"), [("raises", "exited"), ("babbles", "malformed"), ("hangs", "hung")])
 def test_a_worker_that_goes_mad_is_lost_and_comes_back(does: str, reason: str) -> None:
     async def talk(worker: ProcessWorker) -> None:
-        await worker.introduced()
-        await worker.warmed(PLAN)
-        news = News()
-        worker.report_to(news)
-        assert await news.next() == ("restored", 3)
+        news = await serving(worker)
         worker.start("small", [POISON], PLAN_NS)
         assert await news.next() == ("lost", 3, reason)
         assert await news.next() == ("restored", 3)
@@ -189,11 +185,7 @@ def test_a_worker_that_does_not_come_back_is_tried_again_until_it_does(life: str
     async def run() -> None:
         worker = ProcessWorker(3, order, start_s=4)
         try:
-            await worker.introduced()
-            await worker.warmed(PLAN)
-            news = News()
-            worker.report_to(news)
-            assert await news.next() == ("restored", 3)
+            news = await serving(worker)
             os.kill(pid_of(worker), signal.SIGKILL)
             assert await news.next() == ("lost", 3, "exited")
             assert await news.next() == ("lost", 3, reason)
@@ -212,11 +204,7 @@ def test_a_worker_that_cannot_be_started_again_is_lost_again(tmp_path: Path, mon
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     async def talk(worker: ProcessWorker) -> None:
-        await worker.introduced()
-        await worker.warmed(PLAN)
-        news = News()
-        worker.report_to(news)
-        assert await news.next() == ("restored", 3)
+        news = await serving(worker)
         monkeypatch.setattr(process, "launch", starve)
         os.kill(pid_of(worker), signal.SIGKILL)
         assert await news.next() == ("lost", 3, "exited")
@@ -232,11 +220,7 @@ def test_a_worker_that_breaks_in_the_thread_that_waits_is_lost(tmp_path: Path) -
     profile = sleepers(tmp_path).orders[0].arguments["profile"]
 
     async def talk(worker: ProcessWorker) -> None:
-        await worker.introduced()
-        await worker.warmed(PLAN)
-        news = News()
-        worker.report_to(news)
-        assert await news.next() == ("restored", 3)
+        news = await serving(worker)
         worker.start("small", [ROWS], PLAN_NS)
         assert await news.next() == ("lost", 3, "exited")
 

@@ -65,6 +65,16 @@ def with_worker(order: Order, talk: Callable[[ProcessWorker], Awaitable[None]], 
     asyncio.run(run())
 
 
+async def serving(worker: ProcessWorker) -> News:
+    """What is heard of a worker from when it serves."""
+    await worker.introduced()
+    await worker.warmed(PLAN)
+    news = News()
+    worker.report_to(news)
+    assert await news.next() == ("restored", 3)
+    return news
+
+
 def pid_of(worker: ProcessWorker) -> int:
     assert worker.pid is not None
     return worker.pid
@@ -103,11 +113,7 @@ def test_a_worker_introduces_itself_runs_a_batch_comes_back_from_the_dead_and_le
 
 def test_a_worker_that_hangs_is_ended_and_started_again(order: Order) -> None:
     async def talk(worker: ProcessWorker) -> None:
-        await worker.introduced()
-        await worker.warmed(PLAN)
-        news = News()
-        worker.report_to(news)
-        assert await news.next() == ("restored", 3)
+        news = await serving(worker)
         os.kill(pid_of(worker), signal.SIGSTOP)
         worker.start("small", [ROWS], PLAN_NS)
         assert await news.next() == ("lost", 3, "hung")

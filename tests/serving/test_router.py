@@ -128,7 +128,6 @@ class Slow:
     link: Prompt
     clock: VirtualClock
     takes_ms: float
-    busy: bool = False
 
     def answered(self, answer: Any) -> None:
         self.link.events.append("answered")

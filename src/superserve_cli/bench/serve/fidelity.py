@@ -104,7 +104,7 @@ def fidelity(progress: Progress, quick: bool = False) -> list[Figure]:
         slo_ns = max(LEAST_SLO_NS, round(SLOS * max(map(max, profile.plan))))
         servers = [open_.enter_context(_started(name, folder, slo_ns, own_core)) for name in (WORKER, SLEEPER)]
         progress(0, 1, "calibration")
-        wires = {server.name: wire_ns(server, profile, slo_ns, effort) for server in servers}
+        wires = {server.name: wire_of(server, profile, slo_ns, effort) for server in servers}
         offered = {at: trace(ARRIVALS, qps=at * capacity(profile), duration_s=effort.run_s, seed=0) for at in LOADS}
         live = _live(servers, offered, profile, slo_ns, effort, progress)
     figures = [Figure("fidelity_slo_ms", f"fidelity: SLO, {SLOS:g} largest batches", slo_ns / NS_PER_MS, "ms")]
@@ -174,8 +174,8 @@ class Handed(NamedTuple):
     slowdown: float
 
 
-def wire_ns(server: Server, profile: Profile, slo_ns: int, effort: Effort) -> int:
-    """What lonely requests take beside inference and their own hand-over."""
+def wire_of(server: Server, profile: Profile, slo_ns: int, effort: Effort) -> int:
+    """What lonely requests take beside inference and their own hand-over, in ns."""
     alone = _handed(server, trace("poisson", qps=QUIET_LOAD * capacity(profile), duration_s=effort.calibration_s, seed=1), profile, slo_ns)
     return max(0, round(alone.around_ns - alone.handover_ns))
 

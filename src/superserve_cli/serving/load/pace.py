@@ -33,7 +33,7 @@ class Clock:
         return monotonic_ns() - self.origin_ns
 
 
-def pace(arrivals_ns: Sequence[int], clock: Clock, send: Callable[[int], None], turn: Callable[[int], object]) -> None:
+def pace(arrivals_ns: Sequence[int], clock: Clock, send: Callable[[int], None], turn: Callable[[int], None]) -> None:
     """Call send(i) when arrival i is due; in between `turn(ns)` does other work, and comes back after so long at the latest."""
     i, n = 0, len(arrivals_ns)
     while i < n:
@@ -48,7 +48,7 @@ def pace(arrivals_ns: Sequence[int], clock: Clock, send: Callable[[int], None], 
         turn(0)
 
 
-def idle_lag_ns(turn: Callable[[int], object]) -> int:
+def idle_lag_ns(turn: Callable[[int], None]) -> int:
     """How late the 99th percentile of this machine's timers is when nothing else is going on in this process."""
     steps = np.arange(0, REHEARSAL_S, REHEARSAL_STEP_S)
     due_ns: list[int] = (steps * NS_PER_S).astype(np.int64).tolist()

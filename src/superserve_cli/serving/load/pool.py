@@ -78,18 +78,16 @@ class Pool:
         while self._opening and monotonic_ns() < end:
             self.turn(NS_PER_S // 10)
 
-    def turn(self, patience_ns: int) -> int:
-        """Do what the sockets are ready for, waiting for one of them at most so long; how many were."""
+    def turn(self, patience_ns: int) -> None:
+        """Do what the sockets are ready for, waiting for one of them at most so long."""
         if patience_ns > 0 and not select.select((self._epoll,), (), (), patience_ns / NS_PER_S)[0]:
-            return 0  # epoll's own patience counts whole milliseconds
-        ready = self._epoll.poll(0, EVENTS)
-        for number, what in ready:
+            return  # epoll's own patience counts whole milliseconds
+        for number, what in self._epoll.poll(0, EVENTS):
             connection = self._all.get(number)
             if connection is not None:  # not lost in this very turn
                 self._serve(connection, what)
         while self._over:  # not before: the numbers of what is closed are given out again
             self._over.pop().close()
-        return len(ready)
 
     def close(self) -> None:
         """Hang up everywhere."""
